@@ -1,0 +1,1 @@
+//! Remembers replies, with one fetch a key.

@@ -1,0 +1,1 @@
+//! Counts, percentiles, alerts and health of operations.

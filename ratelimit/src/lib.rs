@@ -1,0 +1,1 @@
+//! Meters calls, one bucket a key.

@@ -1,0 +1,1 @@
+//! Ranks the servers that can answer a call, and learns by listening.

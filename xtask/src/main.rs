@@ -1,0 +1,2 @@
+//! Checks and measures toolweir.
+fn main() {}
