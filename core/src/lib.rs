@@ -22,7 +22,7 @@ pub use self::{
     client::{Client, Notification, Peer, Principal},
     error::{Delivery, Error, Kind},
     guard::{Guard, Permit, Ticket},
-    json::{InvalidJson, RawJson},
+    json::{InvalidJson, Items, Member, Members, ObjectEdit, Part, RawJson},
     method::Method,
     observer::{CacheUse, CallEnd, CallStart, Event, Observer, ServerRef},
     outcome::{Answer, Outcome, Verdict},

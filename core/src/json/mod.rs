@@ -1,11 +1,19 @@
 //! JSON that travels as it came.
 
+mod edit;
+mod scan;
+
 use std::fmt;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+pub use self::{
+    edit::ObjectEdit,
+    scan::{Items, Member, Members, Part},
+};
 
 /// One JSON value as the bytes it arrived in.
 ///
@@ -85,6 +93,41 @@ impl RawJson {
         Ok(serde_json::from_slice(&self.0)?)
     }
 
+    /// The members of an object, in order; none where this is no object.
+    #[must_use]
+    pub fn members(&self) -> Members<'_> {
+        Members::new(self)
+    }
+
+    /// The items of an array, in order; none where this is no array.
+    #[must_use]
+    pub fn items(&self) -> Items<'_> {
+        Items::new(self)
+    }
+
+    /// The value of an object's member `key`; the first where it stands twice.
+    #[must_use]
+    pub fn member(&self, key: &str) -> Option<Part<'_>> {
+        self.members().find(|member| member.key == key).map(|member| member.value)
+    }
+
+    /// Begins a change of some members of an object; all other bytes stay.
+    pub fn edit(&self) -> ObjectEdit<'_> {
+        ObjectEdit::new(self)
+    }
+
+    /// Whether this is an object.
+    #[must_use]
+    pub fn is_object(&self) -> bool {
+        self.0.first() == Some(&b'{')
+    }
+
+    /// Whether arrays and objects nest no deeper than `max`; one pass, no recursion.
+    #[must_use]
+    pub fn is_within_depth(&self, max: usize) -> bool {
+        scan::is_within_depth(&self.0, max)
+    }
+
     /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -151,5 +194,15 @@ impl fmt::Debug for RawJson {
 
 /// Bytes are not the JSON value that was expected.
 #[derive(Debug, thiserror::Error)]
-#[error("not valid JSON: {0}")]
-pub struct InvalidJson(#[from] serde_json::Error);
+#[non_exhaustive]
+pub enum InvalidJson {
+    /// Not JSON, or not of the expected shape.
+    #[error("not valid JSON: {0}")]
+    Syntax(#[from] serde_json::Error),
+    /// An object was expected.
+    #[error("not a JSON object")]
+    NotAnObject,
+    /// A member that must be unique stands twice, so that two readers might see different values.
+    #[error("member {0:?} stands twice")]
+    DuplicateMember(String),
+}
