@@ -1,0 +1,76 @@
+//! Lines of a stdio stream, capped while they are read.
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// A line, or that one was too long.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// Without its line end.
+    Whole(Bytes),
+    /// Longer than the cap: thrown away up to its line end; the next line is read as usual.
+    TooLong,
+}
+
+/// Reads lines of at most `cap` bytes.
+#[derive(Debug)]
+pub(crate) struct Lines<R> {
+    reader: R,
+    buffer: BytesMut,
+    scanned: usize,
+    cap: usize,
+    skipping: bool,
+}
+
+impl<R: AsyncRead + Unpin> Lines<R> {
+    pub(crate) fn new(reader: R, cap: usize) -> Self {
+        Self { reader, buffer: BytesMut::with_capacity(8 << 10), scanned: 0, cap, skipping: false }
+    }
+
+    /// The next line; `None` at the end. A last line without its line end is no message.
+    ///
+    /// Cancel-safe: what was read stays in the buffer.
+    pub(crate) async fn next(&mut self) -> std::io::Result<Option<Line>> {
+        loop {
+            if let Some(end) = self.buffer[self.scanned..].iter().position(|byte| *byte == b'\n') {
+                let line = self.buffer.split_to(self.scanned + end + 1).freeze();
+                self.scanned = 0;
+                if std::mem::take(&mut self.skipping) || line.len() > self.cap {
+                    return Ok(Some(Line::TooLong));
+                }
+                let end = line.len() - 1;
+                let end = if line[..end].ends_with(b"\r") { end - 1 } else { end };
+                return Ok(Some(Line::Whole(line.slice(..end))));
+            }
+            self.scanned = self.buffer.len();
+            if self.buffer.len() > self.cap {
+                self.buffer.clear();
+                self.scanned = 0;
+                self.skipping = true;
+            }
+            self.buffer.reserve(8 << 10);
+            if self.reader.read_buf(&mut self.buffer).await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_over_the_cap_is_lost_alone() {
+        let text = b"one\r\n\n0123456789abcdef\ntwo\nhalf";
+        let mut lines = Lines::new(&text[..], 8);
+        let mut seen = Vec::new();
+        while let Some(line) = lines.next().await.unwrap() {
+            seen.push(match line {
+                Line::Whole(line) => String::from_utf8(line.to_vec()).unwrap(),
+                Line::TooLong => "too long".to_owned(),
+            });
+        }
+        assert_eq!(seen, ["one", "", "too long", "two"]);
+    }
+}

@@ -1,0 +1,15 @@
+//! JSON-RPC messages: read, written, with params and results raw.
+
+mod errors;
+mod facts;
+mod id;
+mod read;
+mod write;
+
+pub(crate) use self::{
+    errors::{code, error_object, own_error},
+    facts::reply_of,
+    id::Id,
+    read::{Fault, Incoming, Request, Response, read},
+    write::{notification, request, response},
+};
