@@ -1,2 +1,53 @@
-//! Checks and measures toolweir.
-fn main() {}
+//! Checks and measures toolweir: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask benchmarks`.
+
+mod benchmarks;
+mod ci;
+mod command;
+mod table;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// What went wrong, for people.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Checks and measures toolweir.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Runs every check that a change must pass
+    Ci(ci::Options),
+    /// Measures: every crate's criterion target, one table at the end
+    #[command(visible_alias = "bench")]
+    Benchmarks(benchmarks::Options),
+    /// Checks what no compiler does: layers, names, versions, dependency budgets, stray files
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = Workspace::load().and_then(|workspace| match arguments.verb {
+        Verb::Ci(options) => ci::run(&workspace, &options),
+        Verb::Benchmarks(options) => benchmarks::run(&workspace, &options),
+        Verb::Tidy => tidy::run(&workspace),
+    });
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(2)
+        }
+    }
+}
