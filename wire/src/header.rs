@@ -10,11 +10,9 @@ const SUFFIX: &str = "?=";
 
 /// The text as a header's value: as it is where that is safe, else in base64.
 pub(crate) fn encode(text: &str) -> Cow<'_, str> {
-    let safe = text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
-        && !text.starts_with(' ')
-        && !text.ends_with(' ')
-        && !(text.starts_with(PREFIX) && text.ends_with(SUFFIX));
-    if safe {
+    let printable = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    let looks_encoded = text.starts_with(PREFIX) && text.ends_with(SUFFIX);
+    if printable && text.trim_matches(' ') == text && !looks_encoded {
         Cow::Borrowed(text)
     } else {
         Cow::Owned(format!("{PREFIX}{}{SUFFIX}", STANDARD.encode(text)))

@@ -7,6 +7,10 @@ mod limits;
 mod lines;
 mod message;
 mod sse;
+mod upstream;
 mod version;
 
-pub use self::limits::Limits;
+pub use self::{
+    limits::Limits,
+    upstream::{Endpoint, HttpServer, Options, Program, StdioServer},
+};

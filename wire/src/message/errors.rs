@@ -83,3 +83,20 @@ pub(crate) fn own_error(error: &Error, method: &Method, modern: bool) -> RawJson
     }
     error_object(code, &message, Some(data))
 }
+
+/// A server's JSON-RPC error as one of ours, its object kept byte for byte.
+pub(crate) fn server_error(object: RawJson) -> Error {
+    match object.member("code").and_then(|code| code.get::<i64>().ok()) {
+        Some(code) => {
+            let text = object
+                .member("message")
+                .and_then(|text| text.string().map(std::borrow::Cow::into_owned));
+            let error = Error::protocol(code, object);
+            match text {
+                Some(text) => error.message(text),
+                None => error,
+            }
+        }
+        None => Error::new(Kind::InvalidReply).message("an error without a code"),
+    }
+}

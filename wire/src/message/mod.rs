@@ -7,7 +7,7 @@ mod read;
 mod write;
 
 pub(crate) use self::{
-    errors::{code, error_object, own_error},
+    errors::{code, error_object, own_error, server_error},
     facts::reply_of,
     id::Id,
     read::{Fault, Incoming, Request, Response, read},

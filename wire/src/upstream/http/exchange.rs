@@ -1,0 +1,266 @@
+//! One POST and its answer, as JSON or as a stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming as Body;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::{Request, Response, StatusCode};
+use toolweir_core::{Clock, Error, Kind, Method, Notification, RawJson, ServerMessage, TokioClock};
+
+use super::session::Head;
+use super::{Inner, Remote};
+use crate::message::{self, Id, Incoming};
+use crate::sse::{self, Event};
+use crate::upstream::waiting::{Origin, progress_token};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const JSON_OR_EVENTS: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+/// How long a client's user or model may take to answer a server's request.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(600);
+
+/// A result, and the head of the response that brought it.
+pub(super) struct Answered {
+    pub(super) result: RawJson,
+    pub(super) headers: HeaderMap,
+}
+
+/// Why there is no result.
+pub(super) struct Failed {
+    pub(super) error: Error,
+    /// The server refused the request because it does not know our session (any more).
+    pub(super) session_gone: bool,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, session_gone: false }
+    }
+}
+
+/// Posts a message.
+pub(super) async fn post(
+    remote: &Remote,
+    head: &Head,
+    body: Bytes,
+) -> Result<Response<Body>, Error> {
+    if body.len() > remote.options.limits.message {
+        let cap = remote.options.limits.message;
+        return Err(Error::new(Kind::TooLarge).message(format!("the request is over {cap} bytes")));
+    }
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = hyper::Method::POST;
+    *request.uri_mut() = remote.endpoint.uri.clone();
+    let headers = request.headers_mut();
+    headers.extend(remote.endpoint.headers.clone());
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(ACCEPT, JSON_OR_EVENTS);
+    head.write(headers);
+    remote.client.request(request).await.map_err(|error| transport(remote, error))
+}
+
+fn transport(remote: &Remote, error: hyper_util::client::legacy::Error) -> Error {
+    let host = remote.endpoint.uri.authority().map_or("?", |authority| authority.host());
+    let mut text = format!("{host}: {error}");
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    let kind = if error.is_connect() { Kind::Unreachable } else { Kind::Disconnected };
+    Error::new(kind).message(text).caused_by(error)
+}
+
+/// Posts the request with our `id` and waits for its result, handing on what comes before it.
+pub(super) async fn exchange(
+    inner: &Arc<Inner>,
+    head: Head,
+    body: Bytes,
+    id: u64,
+    origin: Option<&Origin>,
+) -> Result<Answered, Failed> {
+    let response = post(&inner.remote, &head, body).await?;
+    let (parts, body) = response.into_parts();
+    let (status, headers) = (parts.status, parts.headers);
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        return Err(Error::new(Kind::Throttled { retry_after: retry_after(&headers) }).into());
+    }
+    let is = |kind: &str| {
+        let value =
+            headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        value.split(';').next().is_some_and(|value| value.trim().eq_ignore_ascii_case(kind))
+    };
+    if status.is_success() && is("text/event-stream") {
+        let result = stream(inner, &head, body, id, origin).await?;
+        return Ok(Answered { result, headers });
+    }
+    let text = collect(body, inner.remote.options.limits.message).await;
+    let answer = match &text {
+        Ok(text) if is("application/json") => {
+            read_answer(text.clone(), inner.remote.options.limits.depth, id)
+        }
+        _ => None,
+    };
+    match answer {
+        Some((_, Ok(result))) if status.is_success() => Ok(Answered { result, headers }),
+        Some((ours, Err(object))) if ours || !status.is_success() => {
+            // A refusal that names no request was made before anything was carried out.
+            let gone =
+                status == StatusCode::NOT_FOUND || (status == StatusCode::BAD_REQUEST && !ours);
+            let session_gone = head.has_session() && gone;
+            Err(Failed { error: message::server_error(object), session_gone })
+        }
+        _ if !status.is_success() => {
+            let error = Error::new(Kind::Status { status: status.as_u16() });
+            let session_gone = head.has_session() && status == StatusCode::NOT_FOUND;
+            Err(Failed { error, session_gone })
+        }
+        _ => match text {
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(Error::new(Kind::InvalidReply)
+                .message("the answer is no JSON-RPC response to the request")
+                .into()),
+        },
+    }
+}
+
+/// Seconds, as servers of this kind send it; a date is rare and is not read.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(24 * 3_600)))
+}
+
+/// Reads a whole body, no further than the cap.
+pub(super) async fn collect(mut body: Body, cap: usize) -> Result<Bytes, Error> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| cut(&error))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if whole.len() + data.len() > cap {
+            return Err(Error::new(Kind::InvalidReply)
+                .message(format!("the server's answer is over {cap} bytes")));
+        }
+        whole.extend_from_slice(data);
+    }
+    Ok(whole.freeze())
+}
+
+pub(super) fn cut(error: &hyper::Error) -> Error {
+    Error::new(Kind::Disconnected).message(format!("the answer was cut off: {error}"))
+}
+
+/// Reads a response; says whether it carries our id, and what it is.
+fn read_answer(text: Bytes, depth: usize, id: u64) -> Option<(bool, Result<RawJson, RawJson>)> {
+    match message::read(text, depth).ok()? {
+        Incoming::Response(response) => {
+            let ours = response.id.as_ref().and_then(Id::as_own) == Some(id);
+            (ours || response.id.is_none() || response.result.is_err())
+                .then_some((ours, response.result))
+        }
+        _ => None,
+    }
+}
+
+/// Reads the stream that answers a request, up to the result.
+async fn stream(
+    inner: &Arc<Inner>,
+    head: &Head,
+    mut body: Body,
+    id: u64,
+    origin: Option<&Origin>,
+) -> Result<RawJson, Error> {
+    let limits = &inner.remote.options.limits;
+    let (mut decoder, mut events) = (sse::Decoder::new(limits.message), Vec::new());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| cut(&error))?;
+        let Some(data) = frame.data_ref() else { continue };
+        decoder
+            .push(data, &mut events)
+            .map_err(|error| Error::new(Kind::InvalidReply).message(error.to_string()))?;
+        for Event { data, .. } in events.drain(..) {
+            if data.is_empty() {
+                continue; // only tells an event id
+            }
+            match message::read(data, limits.depth) {
+                Ok(Incoming::Response(response)) => {
+                    if response.id.as_ref().and_then(Id::as_own) == Some(id) {
+                        return response.result.map_err(message::server_error);
+                    }
+                }
+                Ok(Incoming::Notification(notification)) => hear(inner, notification, id, origin),
+                Ok(Incoming::Request(request)) => asked(inner, head, request, origin),
+                Ok(Incoming::Batch(_)) | Err(_) => {
+                    tracing::debug!(
+                        server = &*inner.remote.name,
+                        "ignored an event that is no message"
+                    );
+                }
+            }
+        }
+    }
+    Err(Error::new(Kind::Disconnected).message("the stream ended before the result"))
+}
+
+fn hear(inner: &Inner, notification: Notification, id: u64, origin: Option<&Origin>) {
+    match notification.method.as_str() {
+        "notifications/progress" if progress_token(&notification) != Some(id) => {}
+        "notifications/progress" | "notifications/message" => {
+            if let Some(origin) = origin {
+                origin.notify(notification);
+            }
+        }
+        _ => inner.remote.subscribers.tell(&ServerMessage::Notification(notification)),
+    }
+}
+
+/// A legacy server asks something on the stream of the call that it works on.
+fn asked(inner: &Arc<Inner>, head: &Head, request: message::Request, origin: Option<&Origin>) {
+    let message::Request { id, method, params } = request;
+    let peer = origin.and_then(|origin| origin.peer.clone());
+    let (inner_too, head) = (inner.clone(), head.without_call());
+    let stop = inner.stop.clone();
+    let work = async move {
+        let answer = match (&peer, method.as_str()) {
+            (_, "ping") => Ok(RawJson::EMPTY_OBJECT),
+            (Some(peer), "sampling/createMessage" | "elicitation/create" | "roots/list") => {
+                peer.request(method.clone(), params, TokioClock.now() + REQUEST_PATIENCE).await
+            }
+            (None, "sampling/createMessage" | "elicitation/create" | "roots/list") => {
+                Err(Error::new(Kind::InvalidRequest).message("the caller cannot be asked"))
+            }
+            _ => Err(Error::new(Kind::NotFound)),
+        };
+        let bytes = match answer {
+            Ok(result) => message::response(Some(&id), Ok(&result)),
+            Err(error) => {
+                message::response(Some(&id), Err(&message::own_error(&error, &method, false)))
+            }
+        };
+        let posted = tokio::time::timeout(
+            inner_too.remote.options.limits.write,
+            post(&inner_too.remote, &head, bytes),
+        );
+        let _ = posted.await; // a server that does not take the answer ends the call itself
+    };
+    inner.tasks.spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = work => {}
+        }
+    });
+}
+
+/// A request that is not a call: what the handshake sends.
+pub(super) async fn plain(
+    inner: &Arc<Inner>,
+    head: Head,
+    method: Method,
+    params: RawJson,
+) -> Result<Answered, Failed> {
+    let id = inner.remote.next_id();
+    let body = message::request(&Id::own(id), &method, Some(&params));
+    exchange(inner, head, body, id, None).await
+}

@@ -1,0 +1,286 @@
+//! A server reached over Streamable HTTP.
+
+mod connector;
+mod exchange;
+mod listen;
+mod session;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+use hyper::Uri;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use toolweir_core::{
+    Call, Error, Instant, Kind, Method, Notification, Reply, Server, ServerInfo, ServerMessage,
+    Subscriber,
+};
+
+use self::connector::HttpClient;
+use self::exchange::Failed;
+use self::session::Session;
+use super::keeper::Keeper;
+use super::subscribers::Subscribers;
+use super::waiting::Origin;
+use super::{Options, outgoing, until};
+use crate::message;
+use crate::version::Era;
+
+/// Where an HTTP server is, and what is sent along with every request.
+#[derive(Clone)]
+pub struct Endpoint {
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Endpoint {
+    /// The endpoint at `url`.
+    ///
+    /// # Errors
+    /// Fails where `url` is no absolute `http` URL (or `https`, with the `tls` feature).
+    pub fn new(url: &str) -> Result<Self, Error> {
+        let invalid = |text: String| Error::new(Kind::InvalidRequest).message(text);
+        let uri: Uri = url.parse().map_err(|error| invalid(format!("not a URL: {error}")))?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") if cfg!(feature = "tls") => {}
+            Some("https") => return Err(invalid("https needs the `tls` feature".to_owned())),
+            _ => return Err(invalid("a server's URL begins with http:// or https://".to_owned())),
+        }
+        if uri.host().is_none_or(str::is_empty) {
+            return Err(invalid("the URL names no host".to_owned()));
+        }
+        Ok(Self { uri, headers: HeaderMap::new() })
+    }
+
+    /// The same endpoint with another header on every request; its value is never shown.
+    ///
+    /// # Errors
+    /// Fails where the name or the value cannot stand in an HTTP header, or where the header is one that the protocol sets.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, Error> {
+        let invalid = |text: String| Error::new(Kind::InvalidRequest).message(text);
+        let name: HeaderName =
+            name.parse().map_err(|_| invalid(format!("`{name}` is no header name")))?;
+        const OURS: [&str; 8] = [
+            "host",
+            "content-length",
+            "content-type",
+            "accept",
+            "mcp-session-id",
+            "mcp-protocol-version",
+            "mcp-method",
+            "mcp-name",
+        ];
+        if OURS.contains(&name.as_str()) {
+            return Err(invalid(format!("`{name}` is set by the protocol")));
+        }
+        let mut value: HeaderValue = value
+            .parse()
+            .map_err(|_| invalid(format!("the value of `{name}` cannot stand in a header")))?;
+        value.set_sensitive(true);
+        self.headers.append(name, value);
+        Ok(self)
+    }
+}
+
+/// Shows the host and the names of headers; paths, queries and values may be secrets.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.keys().map(HeaderName::as_str).collect();
+        f.debug_struct("Endpoint")
+            .field("host", &self.uri.host())
+            .field("headers", &names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An MCP server at an HTTP endpoint.
+///
+/// The first call (or [`connect`](Server::connect)) finds out how it speaks. A server that has gone is asked again by
+/// the next call; a legacy session that it no longer knows is opened again once, and the call that was refused is
+/// sent again, because a refused call was not carried out.
+#[derive(Clone)]
+pub struct HttpServer(Arc<Inner>);
+
+struct Inner {
+    remote: Arc<Remote>,
+    keeper: Arc<Keeper<Session>>,
+    /// Cancellations and answers that are sent beside the calls.
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// What every request needs; shared with the stream that listens, which must not keep the server alive.
+struct Remote {
+    name: Arc<str>,
+    endpoint: Endpoint,
+    client: HttpClient,
+    options: Options,
+    ids: AtomicU64,
+    subscribers: Subscribers,
+}
+
+impl HttpServer {
+    /// A server called `name` at `endpoint`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// Fails where the system's certificates cannot be read.
+    pub fn new(
+        name: impl Into<Arc<str>>,
+        endpoint: Endpoint,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let client = connector::client(&options)?;
+        let remote = Remote {
+            name: name.into(),
+            endpoint,
+            client,
+            options,
+            ids: AtomicU64::new(1),
+            subscribers: Subscribers::default(),
+        };
+        Ok(Self(Arc::new(Inner {
+            remote: Arc::new(remote),
+            keeper: Keeper::new(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        })))
+    }
+
+    async fn session(&self, deadline: Option<Instant>) -> Result<Arc<Session>, Error> {
+        let attempt = || {
+            let inner = Arc::downgrade(&self.0);
+            async move { Session::open(inner).await }
+        };
+        self.0.keeper.get(deadline, attempt).await
+    }
+
+    async fn exchange(&self, call: &Call) -> Result<Reply, Error> {
+        let mut session = self.session(call.deadline).await?;
+        let mut reopened = false;
+        loop {
+            let failed = match self.exchange_in(&session, call).await {
+                Ok(reply) => return Ok(reply),
+                Err(failed) => failed,
+            };
+            if failed.error.kind() == Kind::Unreachable {
+                self.0.lose(&session, &failed.error);
+            }
+            if !failed.session_gone || session.era() != Era::Legacy {
+                return Err(failed.error);
+            }
+            self.0.lose(&session, &failed.error);
+            if std::mem::replace(&mut reopened, true) {
+                return Err(failed.error);
+            }
+            session = self.session(call.deadline).await?;
+        }
+    }
+
+    async fn exchange_in(&self, session: &Arc<Session>, call: &Call) -> Result<Reply, Failed> {
+        let id = self.0.remote.next_id();
+        let outgoing = outgoing::encode(id, call, session.era())?;
+        let origin = Origin::of(call, outgoing.token);
+        let head = session.head(call);
+        // A legacy server is told that the call is cancelled; a modern one sees its stream closed.
+        let notice = (session.era() == Era::Legacy).then(|| session.cancel_notice(&self.0, id));
+        let exchange = async {
+            let answer = exchange::exchange(&self.0, head, outgoing.bytes, id, Some(&origin)).await;
+            Ok(answer)
+        };
+        let answer = until(call.deadline, exchange).await.map_err(Failed::from)?;
+        if let Some(notice) = notice {
+            notice.disarm();
+        }
+        Ok(message::reply_of(answer?.result))
+    }
+}
+
+impl Remote {
+    fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Inner {
+    fn lose(&self, session: &Session, error: &Error) {
+        if self.keeper.lose(session, error) {
+            tracing::warn!(server = &*self.remote.name, %error, "lost");
+            self.remote.subscribers.tell(&ServerMessage::Disconnected(error.clone()));
+        }
+    }
+}
+
+#[async_trait]
+impl Server for HttpServer {
+    async fn call(&self, call: &Call) -> Result<Reply, Error> {
+        match self.exchange(call).await {
+            Ok(mut reply) => {
+                reply.server = Some(self.0.remote.name.clone());
+                Ok(reply)
+            }
+            Err(error) => Err(error.server(self.0.remote.name.clone())),
+        }
+    }
+
+    async fn connect(&self, deadline: Instant) -> Result<Arc<ServerInfo>, Error> {
+        let session = self.session(Some(deadline)).await;
+        session
+            .map(|session| session.info())
+            .map_err(|error| error.server(self.0.remote.name.clone()))
+    }
+
+    async fn probe(&self, deadline: Instant) -> Result<(), Error> {
+        let method = match self.session(Some(deadline)).await?.era() {
+            Era::Legacy => Method::PING,
+            Era::Modern => Method::DISCOVER,
+        };
+        match self.call(&Call::new(method, None).deadline(deadline)).await {
+            Err(error) if !matches!(error.kind(), Kind::Protocol { .. }) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn notify(&self, notification: Notification) {
+        if let Some(session) = self.0.keeper.current() {
+            let bytes = message::notification(&notification.method, notification.params.as_ref());
+            session.post_aside(&self.0, notification.method.as_str(), bytes);
+        }
+    }
+
+    fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
+        self.0.remote.subscribers.add(subscriber);
+    }
+
+    async fn close(&self, deadline: Instant) {
+        let session = self.0.keeper.close();
+        if let Some(session) = session {
+            session.end(&self.0, deadline).await;
+        }
+        self.0.tasks.close();
+        let in_time =
+            tokio::time::timeout_at(deadline.into_std().into(), self.0.tasks.wait()).await;
+        if in_time.is_err() {
+            self.0.stop.cancel();
+            self.0.tasks.wait().await;
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl fmt::Debug for HttpServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpServer")
+            .field("name", &self.0.remote.name)
+            .field("endpoint", &self.0.remote.endpoint)
+            .finish_non_exhaustive()
+    }
+}

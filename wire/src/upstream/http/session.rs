@@ -1,0 +1,229 @@
+//! What is agreed with an HTTP server, and the headers that say so.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use toolweir_core::{Call, Error, Instant, Kind, Method, RawJson, ServerInfo, ServerMessage};
+
+use super::Inner;
+use super::exchange::{self, Failed};
+use super::listen;
+use crate::message;
+use crate::upstream::handshake::{self, Agreed, Link};
+use crate::upstream::keeper::AbortOnDrop;
+use crate::upstream::outgoing;
+use crate::version::{Era, MODERN};
+
+const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
+
+/// How long a message that nobody waits for may take.
+const ASIDE: Duration = Duration::from_secs(10);
+
+/// The headers of one request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Head {
+    version: Option<HeaderValue>,
+    session: Option<HeaderValue>,
+    method: Option<HeaderValue>,
+    name: Option<HeaderValue>,
+}
+
+impl Head {
+    pub(super) fn write(&self, headers: &mut HeaderMap) {
+        let pairs = [
+            (VERSION, &self.version),
+            (SESSION_ID, &self.session),
+            (METHOD, &self.method),
+            (NAME, &self.name),
+        ];
+        for (name, value) in pairs {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
+        }
+    }
+
+    pub(super) fn has_session(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// The same without what belongs to one call.
+    pub(super) fn without_call(&self) -> Self {
+        Self { method: None, name: None, ..self.clone() }
+    }
+
+    /// A modern request's headers.
+    pub(super) fn modern(method: &Method, name: Option<&str>) -> Self {
+        Self {
+            version: Some(HeaderValue::from_static(MODERN)),
+            session: None,
+            method: HeaderValue::from_str(method.as_str()).ok(),
+            name: name.and_then(|name| HeaderValue::from_str(name).ok()),
+        }
+    }
+}
+
+/// An HTTP server as it was agreed to speak with it.
+#[derive(Debug)]
+pub(super) struct Session {
+    agreed: Agreed,
+    id: Option<HeaderValue>,
+    listening: Mutex<Option<AbortOnDrop>>,
+}
+
+impl Session {
+    /// Finds out how the server speaks.
+    pub(super) async fn open(inner: Weak<Inner>) -> Result<Arc<Self>, Error> {
+        let Some(this) = inner.upgrade() else { return Err(Error::new(Kind::Closed)) };
+        let limit = this.remote.options.connect_timeout;
+        let opening = Opening { inner: &this, session: Mutex::new(None) };
+        let timeout = || {
+            Error::new(Kind::Unreachable).message(format!("not ready within {} s", limit.as_secs()))
+        };
+        let agreed = tokio::time::timeout(
+            limit,
+            handshake::shake(&opening, this.remote.options.probe_timeout),
+        )
+        .await
+        .unwrap_or_else(|_| Err(timeout()))
+        .map_err(crate::upstream::unreachable)?;
+        let id = match agreed.era {
+            Era::Legacy => opening.session.into_inner().unwrap_or_else(PoisonError::into_inner),
+            Era::Modern => None,
+        };
+        let info = agreed.info.clone();
+        let session = Arc::new(Self { agreed, id, listening: Mutex::new(None) });
+        let task = tokio::spawn(listen::listen(this.remote.clone(), Arc::downgrade(&session)));
+        *session.listening.lock().unwrap_or_else(PoisonError::into_inner) = Some(AbortOnDrop(task));
+        this.remote.subscribers.tell(&ServerMessage::Connected(info));
+        Ok(session)
+    }
+
+    pub(super) fn era(&self) -> Era {
+        self.agreed.era
+    }
+
+    pub(super) fn info(&self) -> Arc<ServerInfo> {
+        self.agreed.info.clone()
+    }
+
+    /// The headers of a call.
+    pub(super) fn head(&self, call: &Call) -> Head {
+        match self.era() {
+            Era::Modern => Head::modern(&call.method, outgoing::header_name(call).as_deref()),
+            Era::Legacy => self.plain_head(),
+        }
+    }
+
+    /// The headers of every message of a legacy session.
+    pub(super) fn plain_head(&self) -> Head {
+        match self.era() {
+            Era::Modern => {
+                Head { version: Some(HeaderValue::from_static(MODERN)), ..Head::default() }
+            }
+            Era::Legacy => Head {
+                version: HeaderValue::from_str(&self.agreed.info.protocol_version).ok(),
+                session: self.id.clone(),
+                ..Head::default()
+            },
+        }
+    }
+
+    /// Sends a message that nobody waits for.
+    pub(super) fn post_aside(&self, inner: &Arc<Inner>, method: &str, bytes: Bytes) {
+        let head = match self.era() {
+            Era::Modern => Head::modern(&Method::from(method), None),
+            Era::Legacy => self.plain_head(),
+        };
+        post_aside(inner, head, bytes);
+    }
+
+    /// What tells the server that the call `id` is cancelled, unless it is disarmed first.
+    pub(super) fn cancel_notice(&self, inner: &Arc<Inner>, id: u64) -> CancelNotice {
+        CancelNotice { inner: inner.clone(), head: self.plain_head(), id, armed: true }
+    }
+
+    /// Ends a legacy session, so that the server need not wait for its time to run out.
+    pub(super) async fn end(&self, inner: &Arc<Inner>, deadline: Instant) {
+        drop(self.listening.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if self.id.is_none() {
+            return;
+        }
+        let mut request = hyper::Request::new(http_body_util::Full::new(Bytes::new()));
+        *request.method_mut() = hyper::Method::DELETE;
+        *request.uri_mut() = inner.remote.endpoint.uri.clone();
+        request.headers_mut().extend(inner.remote.endpoint.headers.clone());
+        self.plain_head().write(request.headers_mut());
+        let _ = tokio::time::timeout_at(
+            deadline.into_std().into(),
+            inner.remote.client.request(request),
+        )
+        .await;
+    }
+}
+
+fn post_aside(inner: &Arc<Inner>, head: Head, bytes: Bytes) {
+    let (this, stop) = (inner.clone(), inner.stop.clone());
+    inner.tasks.spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = tokio::time::timeout(ASIDE, exchange::post(&this.remote, &head, bytes)) => {}
+        }
+    });
+}
+
+/// Cancels a call at a legacy server when it is dropped armed.
+pub(super) struct CancelNotice {
+    inner: Arc<Inner>,
+    head: Head,
+    id: u64,
+    armed: bool,
+}
+
+impl CancelNotice {
+    pub(super) fn disarm(mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for CancelNotice {
+    fn drop(&mut self) {
+        if self.armed && tokio::runtime::Handle::try_current().is_ok() {
+            let params = serde_json::json!({ "requestId": self.id, "reason": "no longer awaited" });
+            let bytes = message::notification(&Method::CANCELLED, Some(&RawJson::from(params)));
+            post_aside(&self.inner, self.head.clone(), bytes);
+        }
+    }
+}
+
+/// A server with which nothing is agreed yet.
+struct Opening<'a> {
+    inner: &'a Arc<Inner>,
+    session: Mutex<Option<HeaderValue>>,
+}
+
+impl Link for Opening<'_> {
+    async fn request(&self, method: Method, params: RawJson) -> Result<RawJson, Error> {
+        let head =
+            if method == Method::DISCOVER { Head::modern(&method, None) } else { Head::default() };
+        let answered = exchange::plain(self.inner, head, method, params)
+            .await
+            .map_err(|Failed { error, .. }| error)?;
+        let id = answered.headers.get(SESSION_ID).cloned();
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = id;
+        Ok(answered.result)
+    }
+
+    async fn notify(&self, method: Method) -> Result<(), Error> {
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let head = Head { session, ..Head::default() };
+        exchange::post(&self.inner.remote, &head, message::notification(&method, None))
+            .await
+            .map(drop)
+    }
+}

@@ -1,0 +1,222 @@
+//! Keeps one connection: made once for all who need it, made again after a loss, with pauses between failures.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use toolweir_core::{Error, Kind};
+
+use super::until;
+
+/// A connection that lived at least this long was sound: its loss begins no series of failures.
+const SOUND_AFTER: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+type Outcome<C> = Option<Result<Arc<C>, Error>>;
+
+/// One connection of type `C`.
+#[derive(Debug)]
+pub(super) struct Keeper<C> {
+    state: Mutex<State<C>>,
+}
+
+#[derive(Debug)]
+enum State<C> {
+    // Idle => Connecting: somebody needs the connection and the pause is over
+    Idle { failures: u32, not_before: Instant, last: Option<Error> },
+    // Connecting => Up, or => Idle with a pause
+    Connecting { failures: u32, outcome: watch::Receiver<Outcome<C>>, _task: AbortOnDrop },
+    // Up => Idle: lost
+    Up { connection: Arc<C>, failures: u32, since: Instant },
+    // any => Closed: for good
+    Closed,
+}
+
+/// A task that ends with its owner.
+#[derive(Debug)]
+pub(super) struct AbortOnDrop(pub(super) JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<C: Send + Sync + 'static> Keeper<C> {
+    pub(super) fn new() -> Arc<Self> {
+        let idle = State::Idle { failures: 0, not_before: Instant::now(), last: None };
+        Arc::new(Self { state: Mutex::new(idle) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<C>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection, where there is one now.
+    pub(super) fn current(&self) -> Option<Arc<C>> {
+        match &*self.state() {
+            State::Up { connection, .. } => Some(connection.clone()),
+            _ => None,
+        }
+    }
+
+    /// The connection; makes it with `connect` where there is none.
+    ///
+    /// The attempt belongs to the keeper, not to the caller: who stops waiting does not end it for the others.
+    /// During the pause after a failure this fails at once, with that failure.
+    pub(super) async fn get<F>(
+        self: &Arc<Self>,
+        deadline: Option<toolweir_core::Instant>,
+        connect: impl FnOnce() -> F,
+    ) -> Result<Arc<C>, Error>
+    where
+        F: Future<Output = Result<Arc<C>, Error>> + Send + 'static,
+    {
+        let mut outcome = {
+            let mut state = self.state();
+            match &*state {
+                State::Up { connection, .. } => return Ok(connection.clone()),
+                State::Closed => return Err(Error::new(Kind::Closed)),
+                State::Connecting { outcome, .. } => outcome.clone(),
+                State::Idle { failures, not_before, last } => {
+                    if let (Some(last), true) = (last, Instant::now() < *not_before) {
+                        return Err(last.clone());
+                    }
+                    let failures = *failures;
+                    let (sender, outcome) = watch::channel(None);
+                    let keeper = Arc::downgrade(self);
+                    let attempt = connect();
+                    let task = tokio::spawn(async move {
+                        let result = attempt.await;
+                        if let Some(keeper) = keeper.upgrade() {
+                            keeper.finish(&result);
+                        }
+                        sender.send_replace(Some(result));
+                    });
+                    *state = State::Connecting {
+                        failures,
+                        outcome: outcome.clone(),
+                        _task: AbortOnDrop(task),
+                    };
+                    outcome
+                }
+            }
+        };
+        let wait = async {
+            match outcome.wait_for(Option::is_some).await {
+                Ok(result) => (*result).clone().unwrap_or_else(|| Err(Error::new(Kind::Closed))),
+                Err(_) => Err(Error::new(Kind::Closed)), // closed meanwhile, or the attempt panicked
+            }
+        };
+        until(deadline, wait).await.map_err(Error::unsent)
+    }
+
+    fn finish(&self, result: &Result<Arc<C>, Error>) {
+        let mut state = self.state();
+        let State::Connecting { failures, .. } = *state else { return };
+        *state = match result {
+            Ok(connection) => {
+                State::Up { connection: connection.clone(), failures, since: Instant::now() }
+            }
+            Err(error) => idle(failures + 1, Some(error.clone())),
+        };
+    }
+
+    /// Forgets `connection`, which has ended; says whether it was still the current one.
+    pub(super) fn lose(&self, connection: &C, error: &Error) -> bool {
+        let mut state = self.state();
+        match &*state {
+            State::Up { connection: current, failures, since }
+                if std::ptr::eq(&**current, connection) =>
+            {
+                let sound = since.elapsed() >= SOUND_AFTER;
+                let failures = if sound { 0 } else { failures + 1 };
+                // The first loss may be mended at once; a series waits between attempts.
+                *state = if failures <= 1 {
+                    State::Idle { failures, not_before: Instant::now(), last: Some(error.clone()) }
+                } else {
+                    idle(failures, Some(error.clone()))
+                };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Ends the connection for good and hands it out for an orderly end.
+    pub(super) fn close(&self) -> Option<Arc<C>> {
+        match std::mem::replace(&mut *self.state(), State::Closed) {
+            State::Up { connection, .. } => Some(connection),
+            _ => None,
+        }
+    }
+}
+
+fn idle<C>(failures: u32, last: Option<Error>) -> State<C> {
+    let pause = FIRST_PAUSE.saturating_mul(1 << (failures.clamp(1, 8) - 1)).min(LONGEST_PAUSE);
+    State::Idle { failures, not_before: Instant::now() + jittered(pause), last }
+}
+
+/// Between 50 % and 100 % of `pause`, so that many servers that were lost together do not come back together.
+fn jittered(pause: Duration) -> Duration {
+    let mut byte = [0_u8; 1];
+    let random = getrandom::fill(&mut byte).map_or(0, |()| byte[0]);
+    pause / 2 + pause.mul_f64(f64::from(random) / 510.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn fails(
+        attempts: &Arc<AtomicU32>,
+    ) -> impl Future<Output = Result<Arc<u8>, Error>> + Send + 'static {
+        attempts.fetch_add(1, Ordering::SeqCst);
+        async { Err(Error::new(Kind::Unreachable)) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_between_failures_and_fails_at_once_meanwhile() {
+        let (keeper, attempts) = (Keeper::<u8>::new(), Arc::new(AtomicU32::new(0)));
+        for _ in 0..10 {
+            assert!(keeper.get(None, || fails(&attempts)).await.is_err());
+        }
+        assert_eq!(attempts.load(Ordering::SeqCst), 1);
+        tokio::time::advance(FIRST_PAUSE).await;
+        assert!(keeper.get(None, || fails(&attempts)).await.is_err());
+        assert_eq!(attempts.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_leaves_does_not_end_the_attempt() {
+        let keeper = Keeper::<u8>::new();
+        let slow = || async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            Ok(Arc::new(7))
+        };
+        let soon = toolweir_core::Clock::now(&toolweir_core::TokioClock) + Duration::from_secs(1);
+        let error = keeper.get(Some(soon), slow).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_unsent()), (Kind::Timeout, true));
+        let never = || async { Err(Error::new(Kind::Internal)) };
+        assert_eq!(*keeper.get(None, never).await.unwrap(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_loss_is_mended_at_once_and_a_crash_loop_is_not() {
+        let keeper = Keeper::<u8>::new();
+        let error = Error::new(Kind::Disconnected);
+        let connect = || async { Ok(Arc::new(1)) };
+        let first = keeper.get(None, connect).await.unwrap();
+        assert!(keeper.lose(&first, &error));
+        assert!(!keeper.lose(&first, &error));
+        let second = keeper.get(None, connect).await.unwrap();
+        assert!(keeper.lose(&second, &error));
+        assert!(keeper.get(None, connect).await.is_err());
+        assert!(keeper.close().is_none());
+        assert_eq!(keeper.get(None, connect).await.unwrap_err().kind(), Kind::Closed);
+    }
+}

@@ -1,0 +1,86 @@
+//! The side that faces servers.
+
+mod child;
+mod handshake;
+mod http;
+mod keeper;
+mod outgoing;
+mod stdio;
+mod subscribers;
+mod waiting;
+
+use std::time::Duration;
+
+use toolweir_core::{Error, Instant, Kind};
+
+pub use self::{
+    child::Program,
+    http::{Endpoint, HttpServer},
+    stdio::StdioServer,
+};
+use crate::Limits;
+
+/// How a server is reached, whatever its transport.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Bounds.
+    pub limits: Limits,
+    /// How long starting, connecting and the handshake may take together (60 s: `npx` may fetch a package first).
+    pub connect_timeout: Duration,
+    /// How long a server may leave the modern handshake unanswered before the legacy one is tried too (3 s).
+    pub probe_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            connect_timeout: Duration::from_secs(60),
+            probe_timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+impl Options {
+    /// The same options with other bounds.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The same options with another limit on connecting.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+}
+
+/// Waits for `future` until `deadline`, or without an end where there is none.
+async fn until<T>(
+    deadline: Option<Instant>,
+    future: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline.into_std().into(), future)
+            .await
+            .unwrap_or_else(|_| Err(Error::new(Kind::Timeout))),
+        None => future.await,
+    }
+}
+
+/// A failure to connect, as those see it who wanted to call: nothing was sent.
+fn unreachable(error: Error) -> Error {
+    match error.kind() {
+        Kind::Unreachable | Kind::Throttled { .. } | Kind::Closed => error.unsent(),
+        kind => {
+            let text = match error.details() {
+                Some(details) => format!("{kind}: {details}"),
+                None => kind.to_string(),
+            };
+            Error::new(Kind::Unreachable).message(text).caused_by(error)
+        }
+    }
+}

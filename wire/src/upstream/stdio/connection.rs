@@ -1,0 +1,312 @@
+//! One run of a child process: its pipes, the tasks that serve them, the calls in flight.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWriteExt;
+use tokio::process::ChildStdin;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use toolweir_core::{Call, Error, Instant, Kind, Method, Notification, RawJson, ServerInfo};
+
+use super::hears::Hears;
+use crate::Limits;
+use crate::message::{self, Id};
+use crate::upstream::child::{LastWords, Process, Program};
+use crate::upstream::handshake::{Agreed, Link};
+use crate::upstream::outgoing::Outgoing;
+use crate::upstream::subscribers::Subscribers;
+use crate::upstream::until;
+use crate::upstream::waiting::{Origin, Waiting};
+use crate::version::Era;
+
+/// How many messages may wait for the child to read them; each is within [`Limits::message`].
+const WRITE_QUEUE: usize = 64;
+/// How long a child has to end by itself once its stdin is closed, and again after TERM.
+const END_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A message on its way to the child.
+#[derive(Debug)]
+pub(super) struct Item {
+    /// The call it begins, which is skipped where its caller has left meanwhile.
+    pub(super) call: Option<u64>,
+    pub(super) bytes: Bytes,
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    waiting: Arc<Waiting>,
+    writer: mpsc::Sender<Item>,
+    ids: AtomicU64,
+    agreed: OnceLock<Agreed>,
+    process_id: Option<u32>,
+    message_cap: usize,
+    stop: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Connection {
+    /// Starts the program; `on_end` is called once, when it has ended.
+    pub(super) fn start(
+        name: &Arc<str>,
+        program: &Program,
+        limits: &Limits,
+        subscribers: Arc<Subscribers>,
+        on_end: impl FnOnce(&Self, &Error) + Send + 'static,
+    ) -> Result<Arc<Self>, Error> {
+        let spawned = program.spawn()?;
+        let (writer, queue) = mpsc::channel(WRITE_QUEUE);
+        let waiting = Arc::new(Waiting::new(limits.in_flight));
+        let connection = Arc::new(Self {
+            waiting: waiting.clone(),
+            writer: writer.clone(),
+            ids: AtomicU64::new(1),
+            agreed: OnceLock::new(),
+            process_id: spawned.process.id(),
+            message_cap: limits.message,
+            stop: CancellationToken::new(),
+            task: Mutex::new(None),
+        });
+        let words = LastWords::default();
+        let mut pipes = JoinSet::new();
+        pipes.spawn(
+            words.clone().drain(name.clone(), spawned.stderr, program.secrets()).then_nothing(),
+        );
+        pipes.spawn(write(queue, spawned.stdin, waiting.clone(), limits.write));
+        let hears = Hears {
+            name: name.clone(),
+            waiting,
+            writer: writer.downgrade(),
+            subscribers,
+            limits: limits.clone(),
+        };
+        pipes.spawn(hears.read(spawned.stdout));
+        let supervisor = Supervisor {
+            connection: Arc::downgrade(&connection),
+            process: spawned.process,
+            pipes,
+            words,
+            stop: connection.stop.clone(),
+        };
+        let task = tokio::spawn(supervisor.run(on_end));
+        *connection.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        Ok(connection)
+    }
+
+    pub(super) fn agree(&self, agreed: Agreed) {
+        let _ = self.agreed.set(agreed); // once, before anyone else sees the connection
+    }
+
+    pub(super) fn era(&self) -> Era {
+        self.agreed.get().map_or(Era::Legacy, |agreed| agreed.era)
+    }
+
+    pub(super) fn info(&self) -> Option<Arc<ServerInfo>> {
+        self.agreed.get().map(|agreed| agreed.info.clone())
+    }
+
+    pub(super) fn process_id(&self) -> Option<u32> {
+        self.process_id
+    }
+
+    pub(super) fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Sends a request under `id` and waits for its result.
+    ///
+    /// Dropping the future, or reaching the deadline, tells the child that the call is cancelled.
+    pub(super) async fn exchange(
+        &self,
+        id: u64,
+        outgoing: Outgoing,
+        call: Option<&Call>,
+        deadline: Option<Instant>,
+    ) -> Result<RawJson, Error> {
+        if outgoing.bytes.len() > self.message_cap {
+            let cap = self.message_cap;
+            return Err(
+                Error::new(Kind::TooLarge).message(format!("the request is over {cap} bytes"))
+            );
+        }
+        let origin = call.map(|call| Origin::of(call, outgoing.token));
+        let answer = self.waiting.enter(id, origin)?;
+        let mut stay = Stay { connection: self, id, cancellable: call.is_some() };
+        let exchange = async {
+            let item = Item { call: Some(id), bytes: outgoing.bytes };
+            // Where the queue is closed the child has ended, and the answer says how.
+            let _ = self.writer.send(item).await;
+            answer.await.unwrap_or_else(|_| Err(Error::new(Kind::Internal)))
+        };
+        let result = until(deadline, exchange).await;
+        match result {
+            Err(error) if error.kind() == Kind::Timeout => match stay.leave() {
+                Some(false) => Err(error.unsent()),
+                _ => Err(error),
+            },
+            result => result,
+        }
+    }
+
+    pub(super) async fn notify(&self, notification: &Notification) {
+        let bytes = message::notification(&notification.method, notification.params.as_ref());
+        let _ = self.writer.send(Item { call: None, bytes }).await; // an ended child needs no notification
+    }
+
+    /// Ends the child in good order: stdin is closed, then TERM, then KILL, by `deadline` at the latest.
+    pub(super) async fn close(&self, deadline: Instant) {
+        self.stop.cancel();
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut task) = task
+            && tokio::time::timeout_at(deadline.into_std().into(), &mut task).await.is_err()
+        {
+            task.abort(); // drops the process, which kills its group
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+    }
+}
+
+impl Link for Connection {
+    async fn request(&self, method: Method, params: RawJson) -> Result<RawJson, Error> {
+        let id = self.next_id();
+        let bytes = message::request(&Id::own(id), &method, Some(&params));
+        self.exchange(id, Outgoing { bytes, token: None }, None, None).await
+    }
+
+    async fn notify(&self, method: Method) -> Result<(), Error> {
+        Self::notify(self, &Notification::new(method, None)).await;
+        Ok(())
+    }
+}
+
+/// A caller's place in the table of calls; leaving early cancels the call.
+struct Stay<'a> {
+    connection: &'a Connection,
+    id: u64,
+    cancellable: bool,
+}
+
+impl Stay<'_> {
+    /// Gives up waiting; says whether the call had been sent, or `None` where it was answered.
+    fn leave(&mut self) -> Option<bool> {
+        let sent = self.connection.waiting.leave(self.id)?;
+        if sent && self.cancellable {
+            let params = serde_json::json!({ "requestId": self.id, "reason": "no longer awaited" });
+            let bytes = message::notification(&Method::CANCELLED, Some(&RawJson::from(params)));
+            // Never waits: a child that reads nothing misses the notice, and the late answer is dropped anyway.
+            let _ = self.connection.writer.try_send(Item { call: None, bytes });
+        }
+        Some(sent)
+    }
+}
+
+impl Drop for Stay<'_> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Writes messages to the child, one a line. Ends when it cannot, or when nobody can send any more.
+async fn write(
+    mut queue: mpsc::Receiver<Item>,
+    mut stdin: ChildStdin,
+    waiting: Arc<Waiting>,
+    patience: Duration,
+) -> Option<Error> {
+    while let Some(Item { call, bytes }) = queue.recv().await {
+        if call.is_some_and(|id| !waiting.mark_sent(id)) {
+            continue;
+        }
+        let mut line = bytes.chain(&b"\n"[..]);
+        while line.has_remaining() {
+            match tokio::time::timeout(patience, stdin.write_buf(&mut line)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => return None, // the child's end tells more than a broken pipe does
+                Err(_) => {
+                    return Some(
+                        Error::new(Kind::Disconnected).message("the server stopped reading"),
+                    );
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Owns the child and the tasks at its pipes.
+struct Supervisor {
+    connection: Weak<Connection>,
+    process: Process,
+    pipes: JoinSet<Option<Error>>,
+    words: LastWords,
+    stop: CancellationToken,
+}
+
+impl Supervisor {
+    async fn run(mut self, on_end: impl FnOnce(&Connection, &Error)) {
+        let error = loop {
+            tokio::select! {
+                () = self.stop.cancelled() => break Error::new(Kind::Closed),
+                status = self.process.wait() => break self.explain(status).await,
+                pipe = self.pipes.join_next() => match pipe {
+                    // stderr may be closed early, and a broken stdin shows in the child's end.
+                    Some(Ok(None)) => {}
+                    Some(Ok(Some(error))) => {
+                        // A child that ends closes its pipes first; its status and last words tell more.
+                        let soon = Duration::from_millis(200);
+                        break match tokio::time::timeout(soon, self.process.wait()).await {
+                            Ok(status) => self.explain(status).await,
+                            Err(_) => error,
+                        };
+                    }
+                    Some(Err(_)) => break Error::new(Kind::Internal).message("a pipe's task failed"),
+                    None => break Error::new(Kind::Disconnected).message("the server closed its pipes"),
+                },
+            }
+        };
+        if let Some(connection) = self.connection.upgrade() {
+            connection.waiting.end(&error);
+            on_end(&connection, &error);
+        }
+        self.pipes.shutdown().await; // closes stdin
+        let _ = self.process.end(END_PATIENCE).await;
+    }
+
+    /// Why the child ended, in its own last words.
+    async fn explain(&mut self, status: std::io::Result<std::process::ExitStatus>) -> Error {
+        // What it wrote just before its end may still be in the pipes.
+        let drained =
+            async { while self.pipes.len() > 1 && self.pipes.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_millis(50), drained).await;
+        let mut text = match status {
+            Ok(status) => format!("the server ended ({status})"),
+            Err(error) => format!("the server ended ({error})"),
+        };
+        if let Some(words) = self.words.tail() {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        Error::new(Kind::Disconnected).message(text)
+    }
+}
+
+/// Lets a task that reports nothing stand among those that may.
+trait ThenNothing: Future<Output = ()> + Sized {
+    async fn then_nothing(self) -> Option<Error> {
+        self.await;
+        None
+    }
+}
+
+impl<F: Future<Output = ()>> ThenNothing for F {}

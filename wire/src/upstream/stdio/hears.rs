@@ -1,0 +1,199 @@
+//! What a child says, and whom it concerns.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::process::ChildStdout;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use toolweir_core::{Clock, Error, Kind, Method, Notification, RawJson, ServerMessage, TokioClock};
+
+use super::connection::Item;
+use crate::Limits;
+use crate::lines::{Line, Lines};
+use crate::message::{self, Id, Incoming, Request, Response};
+use crate::upstream::subscribers::Subscribers;
+use crate::upstream::waiting::{Origin, Waiting, progress_token};
+
+/// How many of the child's own requests may be open at once.
+const REQUESTS_MAX: usize = 64;
+/// How long a client's user or model may take to answer a server's request.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(600);
+
+/// The reader's side of a connection.
+pub(super) struct Hears {
+    pub(super) name: Arc<str>,
+    pub(super) waiting: Arc<Waiting>,
+    pub(super) writer: mpsc::WeakSender<Item>,
+    pub(super) subscribers: Arc<Subscribers>,
+    pub(super) limits: Limits,
+}
+
+impl Hears {
+    /// Reads lines until the child closes its stdout.
+    pub(super) async fn read(self, stdout: ChildStdout) -> Option<Error> {
+        let mut lines = Lines::new(stdout, self.limits.message);
+        let mut requests = Requests::default();
+        loop {
+            tokio::select! {
+                line = lines.next() => match line {
+                    Ok(Some(Line::Whole(line))) => self.hear(line, &mut requests),
+                    Ok(Some(Line::TooLong)) => self.too_long(),
+                    Ok(None) | Err(_) => return Some(Error::new(Kind::Disconnected).message("the server closed its output")),
+                },
+                Some(_) = requests.tasks.join_next(), if !requests.tasks.is_empty() => requests.forget_done(),
+            }
+        }
+    }
+
+    fn hear(&self, line: bytes::Bytes, requests: &mut Requests) {
+        if line.is_empty() {
+            return;
+        }
+        match message::read(line, self.limits.depth) {
+            Ok(message) => self.take(message, requests),
+            Err(fault) => match fault.id().and_then(Id::as_own) {
+                Some(id) => {
+                    let error = Error::new(Kind::InvalidReply).message(fault.to_string());
+                    self.waiting.answer(id, Err(error));
+                }
+                // Noise on stdout: a banner, a print statement.
+                None => tracing::debug!(server = &*self.name, %fault, "ignored a line"),
+            },
+        }
+    }
+
+    fn take(&self, message: Incoming, requests: &mut Requests) {
+        match message {
+            Incoming::Response(Response { id, result }) => {
+                let known = id.as_ref().and_then(Id::as_own).is_some_and(|id| {
+                    self.waiting.answer(id, result.map_err(message::server_error))
+                });
+                if !known {
+                    tracing::debug!(server = &*self.name, "ignored an answer that nobody awaits");
+                }
+            }
+            Incoming::Notification(notification) => self.notification(notification, requests),
+            Incoming::Request(request) => self.request(request, requests),
+            Incoming::Batch(messages) => {
+                for message in messages {
+                    self.hear(message.to_bytes(), requests);
+                }
+            }
+        }
+    }
+
+    fn notification(&self, notification: Notification, requests: &mut Requests) {
+        match notification.method.as_str() {
+            "notifications/progress" => {
+                if let Some(origin) =
+                    progress_token(&notification).and_then(|id| self.waiting.origin(id))
+                {
+                    origin.notify(notification);
+                }
+            }
+            // Names no call: given to the client that alone has calls in flight, never guessed.
+            "notifications/message" => match self.waiting.sole_origin() {
+                Some(origin) => origin.notify(notification),
+                None => tracing::debug!(
+                    server = &*self.name,
+                    "dropped a log message that belongs to no one client"
+                ),
+            },
+            "notifications/cancelled" => requests.cancel(&notification),
+            _ => self.subscribers.tell(&ServerMessage::Notification(notification)),
+        }
+    }
+
+    /// The child asks something: of us, or of the client whose call it works on.
+    fn request(&self, request: Request, requests: &mut Requests) {
+        let Some(writer) = self.writer.upgrade() else { return };
+        let Request { id, method, params } = request;
+        let refuse = |code, text: &str| {
+            let error = message::error_object(code, text, None);
+            let bytes = message::response(Some(&id), Err(&error));
+            let _ = writer.try_send(Item { call: None, bytes }); // a child that reads nothing gets no answers
+        };
+        match method.as_str() {
+            "ping" => {
+                let bytes = message::response(Some(&id), Ok(&RawJson::EMPTY_OBJECT));
+                let _ = writer.try_send(Item { call: None, bytes });
+            }
+            "sampling/createMessage" | "elicitation/create" | "roots/list" => {
+                match self.waiting.sole_origin() {
+                    Some(origin) if requests.tasks.len() < REQUESTS_MAX => {
+                        requests.ask(origin, id, method, params, writer.clone());
+                    }
+                    Some(_) => refuse(message::code::INTERNAL, "too many requests at once"),
+                    None => refuse(
+                        message::code::INVALID_REQUEST,
+                        "it cannot be told which client's call this belongs to: none, or several, have calls in flight",
+                    ),
+                }
+            }
+            _ => refuse(message::code::METHOD_NOT_FOUND, "method not found"),
+        }
+    }
+
+    /// An answer over the cap cannot be told from others by its id; where one call alone waits, it is that one's.
+    fn too_long(&self) {
+        tracing::warn!(
+            server = &*self.name,
+            cap = self.limits.message,
+            "dropped a line over the cap"
+        );
+        if let Some(id) = self.waiting.sole_call() {
+            let text = format!("the server's answer is over {} bytes", self.limits.message);
+            self.waiting.answer(id, Err(Error::new(Kind::InvalidReply).message(text)));
+        }
+    }
+}
+
+/// The child's own requests that are being answered.
+#[derive(Default)]
+struct Requests {
+    tasks: JoinSet<()>,
+    by_id: HashMap<String, AbortHandle>,
+}
+
+impl Requests {
+    fn ask(
+        &mut self,
+        origin: Origin,
+        id: Id,
+        method: Method,
+        params: Option<RawJson>,
+        writer: mpsc::Sender<Item>,
+    ) {
+        let key = id.key().into_owned();
+        let task = self.tasks.spawn(async move {
+            let deadline = TokioClock.now() + REQUEST_PATIENCE;
+            let answer = match &origin.peer {
+                Some(peer) => peer.request(method.clone(), params, deadline).await,
+                None => Err(Error::new(Kind::InvalidRequest).message("the caller cannot be asked")),
+            };
+            let bytes = match answer {
+                Ok(result) => message::response(Some(&id), Ok(&result)),
+                Err(error) => {
+                    message::response(Some(&id), Err(&message::own_error(&error, &method, false)))
+                }
+            };
+            let _ = writer.send(Item { call: None, bytes }).await; // the child may have ended
+        });
+        self.by_id.insert(key, task);
+    }
+
+    fn forget_done(&mut self) {
+        self.by_id.retain(|_, task| !task.is_finished());
+    }
+
+    fn cancel(&mut self, notification: &Notification) {
+        let id = notification.params.as_ref().and_then(|params| params.member("requestId"));
+        if let Some(id) = id.and_then(|id| Id::from_json(id.to_json()))
+            && let Some(task) = self.by_id.remove(&*id.key())
+        {
+            task.abort();
+        }
+    }
+}
