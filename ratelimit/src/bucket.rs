@@ -1,0 +1,199 @@
+//! One bucket for everybody.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use toolweir_core::{Call, Clock, Guard, Instant, Kind, MonotonicClock, Outcome, Ticket};
+
+use crate::rate::Rate;
+use crate::shared::Shared;
+use crate::turn::Turn;
+use crate::{Config, InvalidConfig, Refusal};
+
+/// One limit for everybody who uses it, such as the limit of one server.
+///
+/// A check is one atomic swap. As a [`Guard`] it meters the calls to a server, and pauses when the server
+/// says that it has had enough.
+///
+/// ```
+/// use toolweir_ratelimit::{Bucket, Config};
+///
+/// let bucket = Bucket::new(&Config::default().requests_per_second(1.0).burst(2))?;
+/// assert!(bucket.check().is_ok());
+/// assert!(bucket.check().is_ok());
+/// assert!(bucket.check().is_err());
+/// # Ok::<(), toolweir_ratelimit::InvalidConfig>(())
+/// ```
+#[derive(Debug)]
+pub struct Bucket {
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+}
+
+/// The bounds on waiting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    max_wait: Duration,
+    max_waiting: usize,
+    max_pause: Duration,
+}
+
+impl Limits {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            max_wait: config.max_wait,
+            max_waiting: config.max_waiting,
+            max_pause: config.max_pause,
+        }
+    }
+
+    pub(crate) fn longest_pause(&self, pause: Duration) -> Duration {
+        pause.min(self.max_pause)
+    }
+
+    pub(crate) fn reserve(
+        &self,
+        shared: &Arc<Shared>,
+        clock: &Arc<dyn Clock>,
+        cost: u32,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<Turn, Refusal> {
+        affordable(shared.rate(), cost)?;
+        let deadline = deadline.min(now + self.max_wait);
+        let place = shared.reserve(now, cost, deadline, self.max_waiting)?;
+        let clock = Arc::clone(clock);
+        Ok(match place {
+            None => Turn::now(clock, now),
+            Some(id) => Turn::in_line(Arc::clone(shared), id, clock, now),
+        })
+    }
+}
+
+#[inline]
+pub(crate) fn affordable(rate: &Rate, cost: u32) -> Result<(), Refusal> {
+    let burst = rate.burst();
+    if cost > burst { Err(Refusal::TooCostly { burst }) } else { Ok(()) }
+}
+
+impl Bucket {
+    /// A full bucket on the system's clock.
+    ///
+    /// # Errors
+    /// Names the field of `config` that makes no sense.
+    pub fn new(config: &Config) -> Result<Self, InvalidConfig> {
+        Self::with_clock(config, Arc::new(MonotonicClock))
+    }
+
+    /// A full bucket on another clock, such as `TokioClock` where tests pause the time.
+    ///
+    /// # Errors
+    /// Names the field of `config` that makes no sense.
+    pub fn with_clock(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, InvalidConfig> {
+        let rate = config.rate()?;
+        Ok(Self { shared: Arc::new(Shared::new(rate, 0)), clock, limits: Limits::of(config) })
+    }
+
+    /// Whether a call may go now; if so, it is counted.
+    ///
+    /// # Errors
+    /// [`Refusal::Limited`] with the exact time after which it could.
+    #[inline]
+    pub fn check(&self) -> Result<(), Refusal> {
+        self.check_at(self.clock.now())
+    }
+
+    /// [`check`](Self::check) at a given time.
+    ///
+    /// # Errors
+    /// [`Refusal::Limited`] with the exact time after which it could.
+    #[inline]
+    pub fn check_at(&self, now: Instant) -> Result<(), Refusal> {
+        self.take(1, now).map(drop)
+    }
+
+    /// [`check_at`](Self::check_at) for a call that counts as `cost` calls; 0 counts as 1.
+    ///
+    /// # Errors
+    /// [`Refusal::Limited`], or [`Refusal::TooCostly`] where it could never go.
+    pub fn check_n_at(&self, cost: u32, now: Instant) -> Result<(), Refusal> {
+        affordable(self.shared.rate(), cost)?;
+        self.take(cost.max(1), now).map(drop)
+    }
+
+    #[inline]
+    fn take(&self, cost: u32, now: Instant) -> Result<(u64, u64), Refusal> {
+        self.shared.take(now, cost).map_err(|due| Refusal::Limited { retry_after: due - now })
+    }
+
+    /// Takes a turn at the end of the line: the earliest that comes by `deadline` and within the longest wait.
+    ///
+    /// Nothing waits here: the caller sleeps until [`Turn::due`] and then calls [`Turn::take`].
+    ///
+    /// # Errors
+    /// [`Refusal::TooLate`] where the turn would come later, [`Refusal::QueueFull`],
+    /// [`Refusal::TooCostly`].
+    pub fn reserve_at(&self, cost: u32, now: Instant, deadline: Instant) -> Result<Turn, Refusal> {
+        self.limits.reserve(&self.shared, &self.clock, cost.max(1), now, deadline)
+    }
+
+    /// Waits for a turn, first come, first served, for the longest wait of the configuration at most.
+    ///
+    /// # Errors
+    /// At once where the turn would come too late or the line is full; later only where a pause puts the
+    /// turn off.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the turn back, and the next in line moves up.
+    #[cfg(feature = "tokio")]
+    pub async fn acquire(&self) -> Result<(), Refusal> {
+        self.acquire_by(Instant::FAR_FUTURE).await
+    }
+
+    /// [`acquire`](Self::acquire) by a deadline.
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Cancel safety
+    /// As [`acquire`](Self::acquire).
+    #[cfg(feature = "tokio")]
+    pub async fn acquire_by(&self, deadline: Instant) -> Result<(), Refusal> {
+        self.reserve_at(1, self.clock.now(), deadline)?.wait().await
+    }
+
+    /// Admits nothing for `pause`, and then one call an interval: what an upstream's 429 asks for.
+    ///
+    /// Turns that have not come are put off; those that then come after their deadline are refused at once.
+    pub fn penalize(&self, pause: Duration) {
+        self.penalize_at(pause, self.clock.now());
+    }
+
+    /// [`penalize`](Self::penalize) from a given time on.
+    pub fn penalize_at(&self, pause: Duration, now: Instant) {
+        self.shared.pause(self.limits.longest_pause(pause), now);
+    }
+
+    /// How many callers wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.shared.waiting()
+    }
+}
+
+/// Meters the calls to a server. One that answers with 429 or the like is left alone for as long as it asks, or
+/// until the bucket, drained, has one call again where it names no time.
+impl Guard for Bucket {
+    fn admit(&self, _: &Call, now: Instant) -> Result<Ticket, Kind> {
+        self.check_at(now)?;
+        Ok(Ticket::new(0))
+    }
+
+    fn settle(&self, _: Ticket, outcome: &Outcome, now: Instant) {
+        if let Outcome::Throttled { retry_after } = outcome {
+            let interval = Duration::from_nanos(self.shared.rate().worth(1));
+            self.penalize_at(retry_after.unwrap_or(interval), now);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Why a call may not go now.
+
+use std::time::Duration;
+
+use toolweir_core::Kind;
+
+/// Why a call may not go now, and when it could.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The bucket is empty.
+    #[error("rate limit reached")]
+    Limited {
+        /// After exactly this time the call would be admitted, if no other comes first.
+        retry_after: Duration,
+    },
+    /// The turn would come after the deadline or after the longest wait, so waiting is no use.
+    #[error("the turn would come too late")]
+    TooLate {
+        /// When the turn would come.
+        retry_after: Duration,
+    },
+    /// As many callers wait as may.
+    #[error("too many callers wait for a turn")]
+    QueueFull {
+        /// When the turn would come.
+        retry_after: Duration,
+    },
+    /// The call costs more than the bucket ever holds, so it can never be admitted.
+    #[error("costs more than the burst of {burst}")]
+    TooCostly {
+        /// The most that one call may cost.
+        burst: u32,
+    },
+}
+
+impl Refusal {
+    /// When trying again makes sense; `None` where it never does.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match *self {
+            Self::Limited { retry_after }
+            | Self::TooLate { retry_after }
+            | Self::QueueFull { retry_after } => Some(retry_after),
+            Self::TooCostly { .. } => None,
+        }
+    }
+}
+
+/// What the call path makes of it.
+impl From<Refusal> for Kind {
+    fn from(refusal: Refusal) -> Self {
+        match refusal.retry_after() {
+            Some(retry_after) => Self::RateLimited { retry_after },
+            None => Self::InvalidRequest,
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! `acquire` on paused time.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::task::LocalSet;
+use toolweir_core::{Clock, Instant, TokioClock};
+use toolweir_ratelimit::{Bucket, Config, Limiter, Refusal};
+
+use crate::{config, ms};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn limiter(config: &Config) -> Result<Rc<Limiter<u8>>, Box<dyn std::error::Error>> {
+    Ok(Rc::new(Limiter::with_clock(config, Arc::new(TokioClock))?))
+}
+
+/// Counts how often a future is polled.
+struct Counted<F> {
+    future: Pin<Box<F>>,
+    polls: Rc<Cell<u32>>,
+}
+
+impl<F: Future> Future for Counted<F> {
+    type Output = F::Output;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.polls.set(self.polls.get() + 1);
+        self.future.as_mut().poll(context)
+    }
+}
+
+/// P9.
+#[tokio::test(start_paused = true)]
+async fn five_hundred_waiters_go_in_order_on_two_polls_at_the_full_rate() -> Outcome {
+    let limiter = limiter(&config(100.0, 1).max_wait(ms(60_000)))?;
+    let polls = Rc::new(Cell::new(0));
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let begun = TokioClock.now();
+    let tasks = LocalSet::new();
+    for number in 0..500 {
+        let (limiter, order) = (Rc::clone(&limiter), Rc::clone(&order));
+        let future = Box::pin(async move {
+            limiter.acquire(&1).await.expect("within a minute");
+            order.borrow_mut().push(number);
+        });
+        tasks.spawn_local(Counted { future, polls: Rc::clone(&polls) });
+    }
+    tasks.await;
+    let took = TokioClock.now() - begun;
+    assert!(order.borrow().is_sorted(), "overtaken: {:?}", order.borrow());
+    assert_eq!(order.borrow().len(), 500);
+    assert!(f64::from(polls.get()) <= 2.1 * 500.0, "{} polls", polls.get());
+    // 499 intervals of 10 ms, within 1 %.
+    assert!(took >= ms(4_990) && took <= ms(5_040), "{took:?}");
+    Ok(())
+}
+
+/// Many turns fall into one tick of the timer.
+#[tokio::test(start_paused = true)]
+async fn turns_closer_than_the_timers_tick_keep_order_and_rate() -> Outcome {
+    let limiter = limiter(&config(9_000.0, 1).max_wait(ms(60_000)))?;
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let begun = TokioClock.now();
+    let tasks = LocalSet::new();
+    for number in 0..900 {
+        let (limiter, order) = (Rc::clone(&limiter), Rc::clone(&order));
+        tasks.spawn_local(async move {
+            limiter.acquire(&1).await.expect("within a minute");
+            order.borrow_mut().push(number);
+        });
+    }
+    tasks.await;
+    let took = TokioClock.now() - begun;
+    let order = order.borrow();
+    let overtaken = order.windows(2).filter(|pair| pair[0] > pair[1]).count();
+    assert!(overtaken < 9, "{overtaken} of 900");
+    assert!(took >= ms(99) && took <= ms(102), "{took:?}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_waiter_gives_its_place_to_the_next() -> Outcome {
+    let limiter = limiter(&config(1.0, 1).max_wait(ms(60_000)))?;
+    limiter.check(&1)?;
+    let begun = TokioClock.now();
+    let gone = Rc::new(RefCell::new(Vec::new()));
+    let tasks = LocalSet::new();
+    let mut handles = Vec::new();
+    for number in 0..6_u64 {
+        let (limiter, gone) = (Rc::clone(&limiter), Rc::clone(&gone));
+        handles.push(tasks.spawn_local(async move {
+            limiter.acquire(&1).await.expect("within a minute");
+            gone.borrow_mut().push((number, (TokioClock.now() - begun).as_millis()));
+        }));
+    }
+    tasks
+        .run_until(async {
+            tokio::time::sleep(ms(500)).await;
+            handles[0].abort();
+            handles[2].abort();
+            handles[3].abort();
+        })
+        .await;
+    tasks.await;
+    assert_eq!(*gone.borrow(), [(1, 1_000), (4, 2_000), (5, 3_000)]);
+    assert_eq!(limiter.check(&1).map_err(|refusal| refusal.retry_after()), Err(Some(ms(1_000))));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_leave_a_waiter_is_woken_once_more_at_most() -> Outcome {
+    let limiter = limiter(&config(100.0, 1).max_wait(ms(60_000)))?;
+    let polls = Rc::new(Cell::new(0));
+    let tasks = LocalSet::new();
+    let mut leaving = Vec::new();
+    for number in 0..400 {
+        let limiter = Rc::clone(&limiter);
+        let future = Box::pin(async move { limiter.acquire(&1).await });
+        if number % 2 == 0 {
+            leaving.push(tasks.spawn_local(future));
+        } else {
+            tasks.spawn_local(Counted { future, polls: Rc::clone(&polls) });
+        }
+    }
+    let begun = TokioClock.now();
+    tasks
+        .run_until(async {
+            tokio::time::sleep(ms(1)).await;
+            leaving.iter().for_each(tokio::task::JoinHandle::abort);
+        })
+        .await;
+    tasks.await;
+    // The first of the leaving had gone; 200 stay for turns at 10, 20, … ms.
+    let took = TokioClock.now() - begun;
+    assert!(took >= ms(2_000) && took <= ms(2_002), "{took:?}");
+    assert!(polls.get() <= 3 * 200 + 200, "{} polls", polls.get());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_would_be_too_late_is_refused_without_waiting() -> Outcome {
+    let limiter = limiter(&config(1.0, 1).max_wait(ms(1_500)).max_waiting(1))?;
+    let begun = TokioClock.now();
+    limiter.acquire(&1).await?;
+    let by = begun + ms(999);
+    let refusal = limiter.acquire_by(&1, by).await.expect_err("turn at 1,000");
+    assert_eq!(refusal, Refusal::TooLate { retry_after: ms(1_000) });
+    let turn = limiter.reserve_at(&1, 1, begun, Instant::FAR_FUTURE)?;
+    let refusal = limiter.acquire(&1).await.expect_err("turn at 2,000");
+    assert_eq!(refusal, Refusal::TooLate { retry_after: ms(2_000) });
+    drop(turn);
+    assert_eq!(TokioClock.now(), begun);
+    limiter.acquire(&1).await?;
+    assert_eq!(TokioClock.now() - begun, ms(1_000));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_puts_off_those_who_can_wait_and_sends_away_the_others() -> Outcome {
+    let bucket = Bucket::with_clock(&config(1.0, 1).max_wait(ms(60_000)), Arc::new(TokioClock))?;
+    bucket.acquire().await?;
+    let begun = TokioClock.now();
+    let since = || (TokioClock.now() - begun).as_millis();
+    let (patient, hurried, ()) = tokio::join!(
+        async { (bucket.acquire().await, since()) },
+        async { (bucket.acquire_by(begun + ms(3_000)).await, since()) },
+        async {
+            tokio::time::sleep(ms(500)).await;
+            bucket.penalize(ms(5_000));
+        }
+    );
+    assert_eq!(patient, (Ok(()), 5_500));
+    assert_eq!(hurried, (Err(Refusal::TooLate { retry_after: ms(6_000) }), 500));
+    assert_eq!(bucket.waiting(), 0);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_do_not_wait_for_each_other() -> Outcome {
+    let limiter = limiter(&config(1.0, 1).max_wait(ms(60_000)))?;
+    let begun = TokioClock.now();
+    let wait = |key: u8| {
+        let limiter = Rc::clone(&limiter);
+        async move {
+            limiter.acquire(&key).await.expect("within a minute");
+            limiter.acquire(&key).await.expect("within a minute");
+        }
+    };
+    tokio::join!(wait(1), wait(2), wait(3));
+    assert_eq!(TokioClock.now() - begun, Duration::from_secs(1));
+    Ok(())
+}
+
+#[test]
+fn waiting_is_send() -> Outcome {
+    fn assert_send(_: &impl Send) {}
+    let limiter = Limiter::<String>::new(&Config::default())?;
+    assert_send(&limiter.acquire("key"));
+    Ok(())
+}
