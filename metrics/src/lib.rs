@@ -1,1 +1,32 @@
-//! Counts, percentiles, alerts and health of operations.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod config;
+mod timestamp;
+// What is pure: arithmetic and small state machines.
+mod alert;
+mod histogram;
+mod statistics;
+mod window;
+// What threads share.
+mod cell;
+mod ring;
+mod slot;
+mod table;
+mod texts;
+// The edge.
+mod events;
+mod health;
+mod recorder;
+
+pub use self::{
+    alert::{Alert, AlertEvent, AlertKind, Severity, Sink},
+    config::{Alerts, Config, InvalidConfig, Thresholds},
+    events::{CacheCounts, ServerEvents},
+    health::{Dashboard, Health, Issue, IssueKind, Status, SystemHealth},
+    recorder::{Handle, Operation, Record, Recorder, Sample},
+    statistics::Statistics,
+    table::OTHER,
+    timestamp::Timestamp,
+    window::Window,
+};

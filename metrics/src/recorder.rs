@@ -1,0 +1,569 @@
+//! The edge: clocks, and what is shared.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use toolweir_core::{Clock, Instant, MonotonicClock};
+
+use crate::alert::{Alert, AlertEvent, AlertKind, Book, Key, Severity, Sink};
+use crate::cell::Stripes;
+use crate::config::{Config, InvalidConfig};
+use crate::events::{CacheCounts, CacheState, ServerEvents};
+use crate::health::{Dashboard, Health, SystemHealth};
+use crate::histogram;
+use crate::ring::{Compact, NO_TEXT, SUCCESS};
+use crate::slot::{Family, OperationSlot, lock};
+use crate::statistics::{Statistics, Summary, millis, nanos};
+use crate::table::Table;
+use crate::texts::Texts;
+use crate::timestamp::Timestamp;
+use crate::window::Window;
+
+/// How many alerts the dashboard shows.
+const DASHBOARD_ALERTS: usize = 10;
+/// How many sinks there can be.
+const MAX_SINKS: usize = 16;
+/// How many records are copied at a time, so that nobody who records waits long for a reader.
+const CHUNK: usize = 64;
+
+/// Counts operations, and tells how they do.
+///
+/// Cheap to clone; clones share everything. Recording allocates nothing once an operation, a thread and an
+/// error's text have been seen.
+#[derive(Clone)]
+pub struct Recorder {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    config: Config,
+    clock: Arc<dyn Clock>,
+    wall: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    /// What has to be added to the clock's nanoseconds to get those since 1970.
+    wall_offset: AtomicI64,
+    latency: u64,
+    stripes: Stripes,
+    pub(crate) table: Table,
+    texts: Mutex<Texts>,
+    book: Mutex<Book>,
+    sinks: ArcSwap<Vec<Arc<dyn Sink>>>,
+    pub(crate) cache: CacheState,
+}
+
+/// An operation that ended.
+///
+/// ```
+/// use std::time::Duration;
+/// use toolweir_metrics::{Operation, Recorder};
+///
+/// let recorder = Recorder::default();
+/// recorder.record(Operation {
+///     name: "query_database",
+///     server: "firebase",
+///     duration: Duration::from_millis(234),
+///     success: true,
+///     response_bytes: 1024,
+///     ..Operation::default()
+/// });
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Operation<'a> {
+    /// What was done.
+    pub name: &'a str,
+    /// By whom.
+    pub server: &'a str,
+    /// After what time.
+    pub duration: Duration,
+    /// Whether it did what it should.
+    pub success: bool,
+    /// What went wrong; the first 256 bytes are kept, for the last 1,024 different texts.
+    pub error: Option<&'a str>,
+    /// When it ended; `None`: now.
+    pub timestamp: Option<Timestamp>,
+    /// Size of the request.
+    pub request_bytes: u64,
+    /// Size of the response.
+    pub response_bytes: u64,
+}
+
+/// An operation that ended, for a [`Handle`] that knows its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sample<'a> {
+    /// After what time.
+    pub duration: Duration,
+    /// Whether it did what it should.
+    pub success: bool,
+    /// What went wrong.
+    pub error: Option<&'a str>,
+    /// When it ended; `None`: now.
+    pub timestamp: Option<Timestamp>,
+    /// Size of the request.
+    pub request_bytes: u64,
+    /// Size of the response.
+    pub response_bytes: u64,
+}
+
+/// An operation as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Record {
+    /// What was done.
+    pub operation_name: Arc<str>,
+    /// By whom.
+    pub server_name: Arc<str>,
+    /// After what time.
+    pub duration_ms: f64,
+    /// Whether it did what it should.
+    pub success: bool,
+    /// What went wrong, where that was said and is not forgotten.
+    pub error_message: Option<String>,
+    /// When it ended.
+    pub timestamp: Timestamp,
+    /// Size of the request; stops at 4 GiB.
+    pub request_size_bytes: u64,
+    /// Size of the response; stops at 4 GiB.
+    pub response_size_bytes: u64,
+}
+
+/// One operation of one server, looked up once: recording through it costs no search for names.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    slot: Arc<OperationSlot>,
+}
+
+impl Handle {
+    /// Records an operation that ended now.
+    pub fn record(&self, sample: Sample<'_>) {
+        self.record_at(sample, self.shared.clock.now());
+    }
+
+    /// Records an operation that ended at `now`.
+    #[inline]
+    pub fn record_at(&self, sample: Sample<'_>, now: Instant) {
+        self.shared.record(&self.slot, &sample, now);
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({:?})", self.slot)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the edge that stamps records for people")]
+fn system_time() -> SystemTime {
+    SystemTime::now()
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self::build(Config::default(), Arc::new(MonotonicClock), Box::new(system_time))
+    }
+}
+
+impl Recorder {
+    /// A recorder with the system's clocks.
+    ///
+    /// # Errors
+    /// Fails where a value of `config` makes no sense.
+    pub fn new(config: Config) -> Result<Self, InvalidConfig> {
+        Self::with_clocks(config, Arc::new(MonotonicClock), system_time)
+    }
+
+    /// A recorder that measures time by `clock` and stamps records for people by `wall`.
+    ///
+    /// # Errors
+    /// Fails where a value of `config` makes no sense.
+    pub fn with_clocks(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        wall: impl Fn() -> SystemTime + Send + Sync + 'static,
+    ) -> Result<Self, InvalidConfig> {
+        config.validate()?;
+        Ok(Self::build(config, clock, Box::new(wall)))
+    }
+
+    fn build(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        wall: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    ) -> Self {
+        let stripes = Stripes::new(config.max_records);
+        let shared = Shared {
+            latency: nanos(config.alerts.latency()),
+            table: Table::new(&config, stripes.len()),
+            stripes,
+            config,
+            wall_offset: AtomicI64::new(0),
+            texts: Mutex::new(Texts::new()),
+            book: Mutex::new(Book::new()),
+            sinks: ArcSwap::default(),
+            cache: CacheState::default(),
+            clock,
+            wall,
+        };
+        shared.read_wall(shared.clock.now());
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Tells `sink` of every alert from now on; `false` where there are 16 sinks already.
+    pub fn add_sink(&self, sink: impl Sink + 'static) -> bool {
+        let sink: Arc<dyn Sink> = Arc::new(sink);
+        let before = self.shared.sinks.rcu(|sinks| {
+            let mut sinks = Vec::clone(sinks);
+            if sinks.len() < MAX_SINKS {
+                sinks.push(sink.clone());
+            }
+            sinks
+        });
+        before.len() < MAX_SINKS
+    }
+
+    /// Looks up one operation of one server once, for recording it often.
+    #[must_use]
+    pub fn bind(&self, server: &str, operation: &str) -> Handle {
+        let now = self.shared.clock.now();
+        let slot = self.shared.table.operation(server, Family::Plain, operation, now, Arc::clone);
+        Handle { shared: self.shared.clone(), slot }
+    }
+
+    /// Records an operation that ended now.
+    pub fn record(&self, operation: Operation<'_>) {
+        self.record_at(operation, self.shared.clock.now());
+    }
+
+    /// Records an operation that ended at `now`.
+    pub fn record_at(&self, operation: Operation<'_>, now: Instant) {
+        let Operation {
+            name,
+            server,
+            duration,
+            success,
+            error,
+            timestamp,
+            request_bytes,
+            response_bytes,
+        } = operation;
+        let sample = Sample { duration, success, error, timestamp, request_bytes, response_bytes };
+        self.shared.table.operation(server, Family::Plain, name, now, |slot| {
+            self.shared.record(slot, &sample, now);
+        });
+    }
+
+    /// The records that are kept, oldest first.
+    #[must_use]
+    pub fn records(&self) -> Vec<Record> {
+        let compact = self.shared.compact();
+        let names = self.shared.table.names();
+        let texts = lock(&self.shared.texts);
+        let record = |record: &Compact| {
+            let slot = names.operations.get(record.slot as usize)?;
+            Some(Record {
+                operation_name: slot.name.clone(),
+                server_name: slot.server.name.clone(),
+                duration_ms: millis(record.nanos),
+                success: record.text == SUCCESS,
+                error_message: texts.get(record.text).map(str::to_owned),
+                timestamp: Timestamp::from_unix_nanos(record.wall),
+                request_size_bytes: u64::from(record.request_bytes),
+                response_size_bytes: u64::from(record.response_bytes),
+            })
+        };
+        compact.iter().filter_map(record).collect()
+    }
+
+    /// The exact figures of the kept records, of one server or of all; `None` where there are none.
+    #[must_use]
+    pub fn statistics(&self, server: Option<&str>) -> Option<Statistics> {
+        self.statistics_over(Window::Records, server)
+    }
+
+    /// The figures of a window, of one server or of all; `None` where nothing happened in it.
+    #[must_use]
+    pub fn statistics_over(&self, window: Window, server: Option<&str>) -> Option<Statistics> {
+        let names = self.shared.table.names();
+        let wanted = |name: &str| server.is_none_or(|server| server == name);
+        match window {
+            Window::Records => {
+                let mut durations = Vec::new();
+                let mut successful = 0;
+                for record in self.shared.compact() {
+                    let slot = names.operations.get(record.slot as usize);
+                    if slot.is_some_and(|slot| wanted(&slot.server.name)) {
+                        durations.push(record.nanos);
+                        successful += u64::from(record.text == SUCCESS);
+                    }
+                }
+                Statistics::exact(&mut durations, successful)
+            }
+            Window::Lifetime => {
+                let mut summary = Summary::new(histogram::BUCKETS);
+                let slots = names.operations.iter().filter(|slot| wanted(&slot.server.name));
+                slots.for_each(|slot| slot.cells.read(&mut summary));
+                summary.statistics(histogram::middle)
+            }
+            Window::Minute | Window::FiveMinutes | Window::Hour => {
+                let now = self.shared.clock.now();
+                let mut summary = Summary::new(histogram::COARSE);
+                let servers = names.servers().filter(|server| wanted(&server.name));
+                servers.for_each(|server| server.read(window, now, &mut summary));
+                summary.statistics(histogram::coarse_middle)
+            }
+        }
+    }
+
+    /// The figures of one operation since the recorder was made; `None` where it never ran.
+    #[must_use]
+    pub fn operation_statistics(&self, server: &str, operation: &str) -> Option<Statistics> {
+        let names = self.shared.table.names();
+        let mut summary = Summary::new(histogram::BUCKETS);
+        let slots = names.operations.iter();
+        slots
+            .filter(|slot| &*slot.server.name == server && &*slot.name == operation)
+            .for_each(|slot| slot.cells.read(&mut summary));
+        summary.statistics(histogram::middle)
+    }
+
+    /// Everything at one glance.
+    #[must_use]
+    pub fn dashboard(&self) -> Dashboard {
+        let compact = self.shared.compact();
+        let names = self.shared.table.names();
+        let mut by_server: BTreeMap<&str, (Vec<u64>, u64)> = BTreeMap::new();
+        for record in &compact {
+            if let Some(slot) = names.operations.get(record.slot as usize) {
+                let (durations, successful) = by_server.entry(&slot.server.name).or_default();
+                durations.push(record.nanos);
+                *successful += u64::from(record.text == SUCCESS);
+            }
+        }
+        let statistics = |(name, (mut durations, successful)): (&str, (Vec<u64>, u64))| {
+            Some((name.to_owned(), Statistics::exact(&mut durations, successful)?))
+        };
+        let servers: BTreeMap<_, _> = by_server.into_iter().filter_map(statistics).collect();
+        Dashboard {
+            timestamp: self.shared.timestamp(),
+            total_operations: compact.len() as u64,
+            servers,
+            active_alerts: self.active_alerts_at_most(DASHBOARD_ALERTS),
+            system_health: SystemHealth::of(self.statistics(None).as_ref()),
+        }
+    }
+
+    /// How the kept records stand against the thresholds.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let thresholds = &self.shared.config.alerts.thresholds;
+        Health::of(self.statistics(None).as_ref(), thresholds, self.shared.timestamp())
+    }
+
+    /// Every active alert, oldest first.
+    #[must_use]
+    pub fn active_alerts(&self) -> Vec<Alert> {
+        self.active_alerts_at_most(usize::MAX)
+    }
+
+    fn active_alerts_at_most(&self, most: usize) -> Vec<Alert> {
+        self.shared.expire(self.shared.clock.now());
+        lock(&self.shared.book).active(most)
+    }
+
+    /// The last 100 beginnings and ends of alerts, oldest first.
+    #[must_use]
+    pub fn alert_history(&self) -> Vec<AlertEvent> {
+        self.shared.expire(self.shared.clock.now());
+        lock(&self.shared.book).history()
+    }
+
+    /// What was heard of a server through [`Observer`](toolweir_core::Observer); `None` where it is not known.
+    #[must_use]
+    pub fn server_events(&self, server: &str) -> Option<ServerEvents> {
+        self.shared.table.names().server(server).map(|server| server.state.events())
+    }
+
+    /// What was heard of the cache.
+    #[must_use]
+    pub fn cache_counts(&self) -> CacheCounts {
+        self.shared.cache.read()
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let config = &self.shared.config;
+        f.debug_struct("Recorder").field("config", config).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Records one operation.
+    #[inline]
+    pub(crate) fn record(&self, slot: &OperationSlot, sample: &Sample<'_>, now: Instant) {
+        let server = &*slot.server;
+        if server.roll(now) {
+            self.read_wall(now);
+        }
+        let nanos = nanos(sample.duration);
+        let text = if sample.success { SUCCESS } else { self.text(sample.error) };
+        let record = Compact {
+            now: now.as_nanos(),
+            wall: match sample.timestamp {
+                Some(timestamp) => timestamp.as_unix_nanos(),
+                None => self.wall(now),
+            },
+            nanos,
+            slot: slot.id,
+            text,
+            request_bytes: u32::try_from(sample.request_bytes).unwrap_or(u32::MAX),
+            response_bytes: u32::try_from(sample.response_bytes).unwrap_or(u32::MAX),
+        };
+        let turn = self.stripes.take();
+        slot.cells.of(turn.index).count(nanos, sample.success);
+        server.cells.of(turn.index).count(nanos, sample.success);
+        turn.ring().push(&record);
+        drop(turn);
+        let alarming = !sample.success || nanos > self.latency;
+        if alarming || slot.slow.load(Relaxed) || server.failing.load(Relaxed) {
+            self.judge(slot, nanos, sample.success, now);
+        }
+    }
+
+    #[cold]
+    fn text(&self, error: Option<&str>) -> u32 {
+        error.map_or(NO_TEXT, |error| lock(&self.texts).number(error))
+    }
+
+    /// Raises and resolves the alerts that this operation bears on.
+    #[cold]
+    fn judge(&self, slot: &OperationSlot, nanos: u64, success: bool, now: Instant) {
+        self.judge_latency(slot, nanos, success, now);
+        self.judge_errors(slot, success, now);
+    }
+
+    fn judge_latency(&self, slot: &OperationSlot, nanos: u64, success: bool, now: Instant) {
+        if !success {
+            return;
+        }
+        let key = Key::Operation(slot.id);
+        let event = if nanos > self.latency {
+            slot.fast_streak.store(0, Relaxed);
+            let alert = Alert {
+                kind: AlertKind::HighLatency,
+                severity: Severity::Warning,
+                operation: Some(slot.name.clone()),
+                server: slot.server.name.clone(),
+                duration_ms: Some(millis(nanos)),
+                error_count: None,
+                raised: now,
+            };
+            let mut book = lock(&self.book);
+            slot.slow.store(true, Relaxed);
+            book.raise(key, alert, now)
+        } else if slot.slow.load(Relaxed) {
+            let streak = slot.fast_streak.fetch_add(1, Relaxed) + 1;
+            if streak < self.config.alerts.latency_clear_after {
+                return;
+            }
+            let mut book = lock(&self.book);
+            slot.slow.store(false, Relaxed);
+            book.resolve(key)
+        } else {
+            return;
+        };
+        self.tell(event);
+    }
+
+    fn judge_errors(&self, slot: &OperationSlot, success: bool, now: Instant) {
+        let server = &*slot.server;
+        if success && !server.failing.load(Relaxed) {
+            return;
+        }
+        let mut failures = lock(&server.failures);
+        let total = server.cells.total();
+        if !success {
+            failures.fail(total);
+        }
+        let errors = failures.recent(total);
+        let key = Key::Server(server.id);
+        let event = if errors > self.config.alerts.errors {
+            server.failing.store(true, Relaxed);
+            let alert = Alert {
+                kind: AlertKind::HighErrorRate,
+                severity: Severity::Critical,
+                operation: None,
+                server: server.name.clone(),
+                duration_ms: None,
+                error_count: Some(errors),
+                raised: now,
+            };
+            lock(&self.book).raise(key, alert, now)
+        } else if errors <= self.config.alerts.errors_clear && server.failing.load(Relaxed) {
+            server.failing.store(false, Relaxed);
+            lock(&self.book).resolve(key)
+        } else {
+            None
+        };
+        drop(failures);
+        self.tell(event);
+    }
+
+    /// Ends the latency alerts of operations that were not slow for long enough.
+    fn expire(&self, now: Instant) {
+        let after = Duration::from_millis(self.config.alerts.latency_clear_ms);
+        loop {
+            let mut book = lock(&self.book);
+            let Some(id) = book.stale(now, after) else { return };
+            if let Some(slot) = self.table.names().operations.get(id as usize) {
+                slot.slow.store(false, Relaxed);
+            }
+            let event = book.resolve(Key::Operation(id));
+            drop(book);
+            self.tell(event);
+        }
+    }
+
+    fn tell(&self, event: Option<AlertEvent>) {
+        if let Some(event) = event {
+            self.sinks.load().iter().for_each(|sink| sink.on_alert(&event));
+        }
+    }
+
+    /// The kept records, oldest first.
+    fn compact(&self) -> Vec<Compact> {
+        let mut records = Vec::new();
+        for stripe in 0..self.stripes.len() {
+            // Bounded by what was written when the copy began: a reader never chases a writer.
+            let last = self.stripes.take_at(stripe).ring().written();
+            let mut next = 0;
+            while next < last {
+                next = self.stripes.take_at(stripe).ring().copy(next, CHUNK, &mut records);
+            }
+        }
+        records.sort_by_key(|record| record.now);
+        let surplus = records.len().saturating_sub(self.config.max_records);
+        records.drain(..surplus);
+        records
+    }
+
+    fn timestamp(&self) -> Timestamp {
+        Timestamp::from((self.wall)())
+    }
+
+    /// Looks at the wall clock, so that it may be set while the program runs.
+    #[cold]
+    fn read_wall(&self, now: Instant) {
+        let wall = Timestamp::from((self.wall)()).as_unix_nanos();
+        self.wall_offset.store(wall.wrapping_sub(now.as_nanos()).cast_signed(), Relaxed);
+    }
+
+    #[inline]
+    fn wall(&self, now: Instant) -> u64 {
+        now.as_nanos().wrapping_add_signed(self.wall_offset.load(Relaxed))
+    }
+}

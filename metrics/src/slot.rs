@@ -1,0 +1,131 @@
+//! What is known of one server, and of one of its operations.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use toolweir_core::Instant;
+
+use crate::alert::Failures;
+use crate::cell::{Cells, ServerCells};
+use crate::events::ServerState;
+use crate::statistics::Summary;
+use crate::window::{Rolling, Window};
+
+/// One server.
+pub(crate) struct ServerSlot {
+    pub(crate) id: u32,
+    pub(crate) name: Arc<str>,
+    pub(crate) cells: ServerCells,
+    /// When the windows have to move on, in nanoseconds.
+    next_roll: AtomicU64,
+    rolling: Mutex<Box<Rolling>>,
+    pub(crate) failures: Mutex<Failures>,
+    /// Whether `high_error_rate` is active, so that successes know without a lock.
+    pub(crate) failing: AtomicBool,
+    pub(crate) state: ServerState,
+}
+
+impl ServerSlot {
+    pub(crate) fn new(id: u32, name: Arc<str>, stripes: usize, now: Instant) -> Self {
+        Self {
+            id,
+            name,
+            cells: ServerCells::new(stripes),
+            next_roll: AtomicU64::new(0),
+            rolling: Mutex::new(Rolling::new(now)),
+            failures: Mutex::new(Failures::new()),
+            failing: AtomicBool::new(false),
+            state: ServerState::new(),
+        }
+    }
+
+    /// Moves the windows on where a step has ended; has to precede the counting of what happens at `now`.
+    #[inline]
+    pub(crate) fn roll(&self, now: Instant) -> bool {
+        let due = now.as_nanos() >= self.next_roll.load(Relaxed);
+        if due {
+            self.roll_now(now);
+        }
+        due
+    }
+
+    #[cold]
+    fn roll_now(&self, now: Instant) {
+        let mut rolling = lock(&self.rolling);
+        if now.as_nanos() >= self.next_roll.load(Relaxed) {
+            let next = rolling.roll(self.cells.totals(), now);
+            self.next_roll.store(next.as_nanos(), Relaxed);
+        }
+    }
+
+    /// Adds what happened in a window up to `now`.
+    pub(crate) fn read(&self, window: Window, now: Instant, into: &mut Summary) {
+        let mut rolling = lock(&self.rolling);
+        let next = rolling.roll(self.cells.totals(), now);
+        self.next_roll.store(next.as_nanos(), Relaxed);
+        rolling.read(window, now, into);
+    }
+}
+
+impl fmt::Debug for ServerSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Server({})", self.name)
+    }
+}
+
+/// What kind of name an operation has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Family {
+    /// The name that a program gave.
+    Plain,
+    /// A method of MCP.
+    Method,
+    /// A tool, called by `tools/call`.
+    Tool,
+}
+
+/// One operation of one server.
+pub(crate) struct OperationSlot {
+    pub(crate) id: u32,
+    pub(crate) name: Arc<str>,
+    #[expect(dead_code, reason = "chooses the labels of what is exported")]
+    pub(crate) family: Family,
+    pub(crate) server: Arc<ServerSlot>,
+    pub(crate) cells: Cells,
+    /// Whether `high_latency` is active.
+    pub(crate) slow: AtomicBool,
+    /// How many successes in a row were fast since it was raised.
+    pub(crate) fast_streak: AtomicU32,
+}
+
+impl OperationSlot {
+    pub(crate) fn new(
+        id: u32,
+        name: Arc<str>,
+        family: Family,
+        server: Arc<ServerSlot>,
+        stripes: usize,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            family,
+            server,
+            cells: Cells::new(stripes),
+            slow: AtomicBool::new(false),
+            fast_streak: AtomicU32::new(0),
+        }
+    }
+}
+
+impl fmt::Debug for OperationSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Operation({} at {})", self.name, self.server.name)
+    }
+}
+
+/// Locks; a panic elsewhere while it was held leaves figures that are at worst one operation short.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
