@@ -1,5 +1,6 @@
 //! Remembering replies.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use async_trait::async_trait;
 use crate::{Error, Principal, Reply};
 
 /// What makes two calls ask the same.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CacheKey {
     /// What is invalidated together, such as `github` or `github tools/list`.
     pub group: Arc<str>,
@@ -18,6 +19,17 @@ pub struct CacheKey {
     pub principal: Option<Principal>,
     /// The rest: method, target, canonical params.
     pub text: Arc<str>,
+}
+
+/// Shows the size of the text only: it holds params, which may carry secrets.
+impl fmt::Debug for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheKey")
+            .field("group", &self.group)
+            .field("principal", &self.principal)
+            .field("text", &format_args!("{} bytes", self.text.len()))
+            .finish()
+    }
 }
 
 /// A reply that is looked for.

@@ -57,7 +57,7 @@ impl Instant {
         let origin = origin();
         let nanos_since = nanos(instant.saturating_duration_since(origin));
         let nanos_before = nanos(origin.saturating_duration_since(instant));
-        Self((nanos(HEAD_START) + nanos_since).saturating_sub(nanos_before))
+        Self(nanos(HEAD_START).saturating_add(nanos_since).saturating_sub(nanos_before))
     }
 
     /// The same point for the standard library and for timers; capped at 30 years from the origin.
@@ -163,9 +163,10 @@ impl ManualClock {
         Self(AtomicU64::new(3_600_000_000_000))
     }
 
-    /// Moves the clock forward.
+    /// Moves the clock forward; at the end of time it stands still.
     pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(nanos(by), Ordering::SeqCst);
+        let later = |now: u64| Some(now.saturating_add(nanos(by)));
+        let _always_some = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, later);
     }
 }
 

@@ -193,16 +193,33 @@ impl fmt::Debug for RawJson {
 }
 
 /// Bytes are not the JSON value that was expected.
+///
+/// Tells where and what is wrong, and quotes no value: params and results may carry secrets.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidJson {
     /// Not JSON, or not of the expected shape.
     #[error("not valid JSON: {0}")]
-    Syntax(#[from] serde_json::Error),
+    Syntax(serde_json::Error),
     /// An object was expected.
     #[error("not a JSON object")]
     NotAnObject,
     /// A member that must be unique stands twice, so that two readers might see different values.
     #[error("member {0:?} stands twice")]
     DuplicateMember(String),
+}
+
+/// Keeps what serde_json says, except where it would quote the value that does not fit.
+impl From<serde_json::Error> for InvalidJson {
+    fn from(error: serde_json::Error) -> Self {
+        let text = error.to_string();
+        let quotes_nothing = !error.is_data() || text.starts_with("missing field ");
+        if quotes_nothing {
+            return Self::Syntax(error);
+        }
+        // serde_json reads the position back from the end of the text.
+        let (line, column) = (error.line(), error.column());
+        let text = format!("not of the expected shape at line {line} column {column}");
+        Self::Syntax(serde::de::Error::custom(text))
+    }
 }
