@@ -41,7 +41,7 @@ enum Work {
 /// The steps, cheapest first, so that a slip is told early.
 fn steps(workspace: &Workspace, nextest: bool) -> Vec<Step> {
     let commands = |name, about, list| Step { name, about, work: Work::Commands(list) };
-    let products = || workspace.packages.iter().filter(|package| package.is_product());
+    let products = workspace.packages.iter().filter(|package| package.is_product());
     let tests = if nextest {
         Cargo::new(
             "nextest run --locked --workspace --all-features --config-file xtask/nextest.toml",
@@ -49,13 +49,9 @@ fn steps(workspace: &Workspace, nextest: bool) -> Vec<Step> {
     } else {
         Cargo::new("test --locked --workspace --all-features --lib --bins --tests --examples")
     };
-    let mut doctests = Cargo::new("test --locked --all-features --doc");
-    let mut docs = Cargo::new("doc --locked --no-deps --all-features");
-    for package in products() {
-        docs = docs.arg("-p").arg(&package.name);
-        doctests = doctests.arg("-p").arg(&package.name);
-    }
-    let alone = products().flat_map(|package| {
+    let doctests = Cargo::new("test --locked --workspace --exclude xtask --all-features --doc");
+    let docs = Cargo::new("doc --locked --workspace --exclude xtask --no-deps --all-features");
+    let alone = products.flat_map(|package| {
         let check = Cargo::new("check --locked --no-default-features -p").arg(&package.name);
         [check.clone(), check.arg("--tests")]
     });
