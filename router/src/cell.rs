@@ -1,0 +1,234 @@
+//! What is known of one server: a cache line of atomics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use toolweir_core::{Answer, Instant, Outcome, Verdict};
+
+use crate::estimate::Estimate;
+use crate::pool::Pool;
+
+/// Where a latency has decayed below this, only the calls in flight count.
+const FLOOR_NANOS: f32 = 1_000.0;
+
+/// In `trial_at`: healthy.
+const HEALTHY: u64 = 0;
+/// In `trial_at`: no longer registered, so its health is counted no more.
+const REMOVED: u64 = u64::MAX;
+
+/// One server's load and health.
+///
+/// Alone in its cache line: feedback on one server must not slow down the ranking of another.
+///
+/// ```text
+/// Healthy   => Unhealthy: more consecutive errors than are tolerated, or a probe says so
+/// Unhealthy => Unhealthy: its pause is over and one ranking offers it first, as a trial; the pause doubles
+/// Unhealthy => Healthy:   a call succeeds, or a probe says so
+/// ```
+#[derive(Debug)]
+#[repr(align(64))]
+pub(crate) struct Cell {
+    pool: Arc<Pool>,
+    /// An [`Estimate`].
+    latency: AtomicU64,
+    /// When it may be tried again, in nanoseconds; or [`HEALTHY`], or [`REMOVED`].
+    trial_at: AtomicU64,
+    in_flight: AtomicU32,
+    /// Consecutive ones.
+    errors: AtomicU32,
+    /// Since it became unhealthy.
+    trials: AtomicU32,
+}
+
+impl Cell {
+    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+        Self {
+            pool,
+            latency: AtomicU64::new(Estimate::NONE.word()),
+            trial_at: AtomicU64::new(HEALTHY),
+            in_flight: AtomicU32::new(0),
+            errors: AtomicU32::new(0),
+            trials: AtomicU32::new(0),
+        }
+    }
+
+    /// What one more call here costs; compared, never shown.
+    ///
+    /// A server of which nothing is known comes first, with one call: until that is answered it counts as slow.
+    pub(crate) fn cost(&self, tick: u32) -> f32 {
+        let in_flight = self.in_flight.load(Relaxed) as f32;
+        match Estimate::from_word(self.latency.load(Relaxed)).at(tick) {
+            Some(nanos) => nanos.max(FLOOR_NANOS) * (in_flight + 1.0),
+            None => self.pool.penalty_nanos() * in_flight,
+        }
+    }
+
+    /// The latency as it counts now; `None` where nothing is known.
+    pub(crate) fn latency(&self, tick: u32) -> Option<Duration> {
+        let estimate = Estimate::from_word(self.latency.load(Relaxed));
+        estimate.at(tick).map(|nanos| Duration::from_nanos(nanos as u64))
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    pub(crate) fn errors(&self) -> u32 {
+        self.errors.load(Relaxed)
+    }
+
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.trial_at.load(Relaxed) == HEALTHY
+    }
+
+    /// When an unhealthy server may be tried again.
+    pub(crate) fn trial_at(&self) -> Option<Instant> {
+        match self.trial_at.load(Relaxed) {
+            HEALTHY | REMOVED => None,
+            nanos => Some(Instant::from_nanos(nanos)),
+        }
+    }
+
+    /// Whether this unhealthy server is to be tried now. Says yes once, then not before a doubled pause.
+    pub(crate) fn try_trial(&self, now: Instant) -> bool {
+        let due = self.trial_at.load(Relaxed);
+        if due == HEALTHY || due == REMOVED || now.as_nanos() < due {
+            return false;
+        }
+        let trials = self.trials.load(Relaxed).saturating_add(1);
+        let next = trial_time(now, self.pool.pause(trials));
+        let won = self.trial_at.compare_exchange(due, next, Relaxed, Relaxed).is_ok();
+        if won {
+            self.trials.store(trials, Relaxed);
+        }
+        won
+    }
+
+    pub(crate) fn start(&self) {
+        self.in_flight.fetch_add(1, Relaxed);
+    }
+
+    /// Takes a call back that [`start`](Self::start) counted. Never below zero: a listener may have been added
+    /// while calls were under way.
+    pub(crate) fn end(&self) {
+        let _ = self.in_flight.fetch_update(Relaxed, Relaxed, |calls| calls.checked_sub(1));
+    }
+
+    /// Learns from how a call ended that took `elapsed`, of the time `allowed` by its caller.
+    pub(crate) fn learn(
+        &self,
+        outcome: &Outcome,
+        elapsed: Duration,
+        allowed: Option<Duration>,
+        now: Instant,
+    ) {
+        match (outcome.verdict(), outcome) {
+            (Verdict::Success, Outcome::Answered(Answer::Ok)) => self.succeed(elapsed, now),
+            // Alive, but an instant refusal is no reason to send more.
+            (Verdict::Success, _) => {
+                self.recover();
+                self.update(now, |latency, tick| latency.hold(elapsed, tick));
+            }
+            (Verdict::Failure, _) => self.fail(elapsed, allowed, now),
+            (Verdict::Neutral, Outcome::Throttled { retry_after }) => {
+                let pause = retry_after.unwrap_or_else(|| self.pool.penalty());
+                self.update(now, |latency, tick| latency.raise(elapsed.max(pause), tick));
+            }
+            // The caller left: the answer would have taken longer than this.
+            (Verdict::Neutral, Outcome::Abandoned) => self.update(now, |latency, tick| {
+                if latency == Estimate::NONE { latency } else { latency.raise(elapsed, tick) }
+            }),
+            (Verdict::Neutral, _) => {}
+        }
+    }
+
+    /// A success resets everything; after an ejection the old latency counts no more.
+    pub(crate) fn succeed(&self, elapsed: Duration, now: Instant) {
+        if self.recover() {
+            self.update(now, |latency, tick| latency.restart(elapsed, tick));
+        } else {
+            self.update(now, |latency, tick| latency.observe(elapsed, tick));
+        }
+    }
+
+    /// A failure counts as a latency of what the caller was ready to wait, and of no less than the penalty.
+    pub(crate) fn fail(&self, elapsed: Duration, allowed: Option<Duration>, now: Instant) {
+        let cost = elapsed.max(allowed.unwrap_or_default()).max(self.pool.penalty());
+        self.update(now, |latency, tick| latency.observe(cost, tick));
+        let errors = self.errors.fetch_add(1, Relaxed).saturating_add(1);
+        if self.pool.tolerates(errors) || !self.is_healthy() || !self.pool.try_eject() {
+            return;
+        }
+        // Healthy => Unhealthy, unless another thread was first or it is removed.
+        let due = trial_time(now, self.pool.pause(0));
+        if self.trial_at.compare_exchange(HEALTHY, due, Relaxed, Relaxed).is_err() {
+            self.pool.readmit();
+        }
+    }
+
+    /// A probe says that it cannot be called. Each further word of it puts the trial off.
+    pub(crate) fn mark_unhealthy(&self, now: Instant) {
+        self.pool.eject();
+        let due = trial_time(now, self.pool.pause(self.trials.load(Relaxed)));
+        let old = self.trial_at.fetch_update(Relaxed, Relaxed, |old| match old {
+            HEALTHY => Some(due),
+            REMOVED => None,
+            old => Some(old.max(due)),
+        });
+        if old != Ok(HEALTHY) {
+            self.pool.readmit();
+        }
+    }
+
+    /// A probe says that it can be called again: it starts over as a server of which nothing is known.
+    ///
+    /// Changes nothing about a healthy server: that it answers probes does not excuse errors of calls.
+    pub(crate) fn mark_healthy(&self) {
+        if !self.is_healthy() && self.recover() {
+            self.latency.store(Estimate::NONE.word(), Relaxed);
+        }
+    }
+
+    /// Not registered any more: whatever comes late changes no count.
+    pub(crate) fn retire(&self) {
+        let old = self.trial_at.swap(REMOVED, Relaxed);
+        if old != HEALTHY && old != REMOVED {
+            self.pool.readmit();
+        }
+    }
+
+    /// Unhealthy => Healthy; tells whether it was unhealthy.
+    fn recover(&self) -> bool {
+        let old = self.trial_at.load(Relaxed);
+        let was_unhealthy = old != HEALTHY
+            && self
+                .trial_at
+                .fetch_update(Relaxed, Relaxed, |old| {
+                    (old != HEALTHY && old != REMOVED).then_some(HEALTHY)
+                })
+                .is_ok();
+        if was_unhealthy {
+            self.trials.store(0, Relaxed);
+            self.pool.readmit();
+        }
+        // Written only where it changes: the usual success leaves this word alone.
+        if self.errors.load(Relaxed) != 0 {
+            self.errors.store(0, Relaxed);
+        }
+        was_unhealthy
+    }
+
+    fn update(&self, now: Instant, change: impl Fn(Estimate, u32) -> Estimate) {
+        let tick = self.pool.tick(now);
+        let _ = self.latency.fetch_update(Relaxed, Relaxed, |word| {
+            let changed = change(Estimate::from_word(word), tick).word();
+            (changed != word).then_some(changed)
+        });
+    }
+}
+
+/// `pause` from now, told apart from the two marks.
+fn trial_time(now: Instant, pause: Duration) -> u64 {
+    (now + pause).as_nanos().clamp(HEALTHY + 1, REMOVED - 1)
+}

@@ -1,0 +1,92 @@
+//! One small hash, the same in every process: for lookups by id and name, and for sticky keys.
+//!
+//! Not hardened against chosen keys: what is stored under it comes from the configuration, never from a caller.
+
+use std::hash::{BuildHasherDefault, Hasher};
+
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Spreads every bit of `value` over all bits (the finalizer of splitmix64).
+pub(crate) const fn mix(value: u64) -> u64 {
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+/// The hash of `text`, the same on every machine.
+pub(crate) fn text(text: &str) -> u64 {
+    let mut state = Folded::default();
+    state.write(text.as_bytes());
+    mix(state.0 ^ text.len() as u64)
+}
+
+/// A step of the counter that [`mix`] turns into random numbers.
+pub(crate) const STEP: u64 = GOLDEN;
+
+/// Folds eight bytes at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Folded(u64);
+
+/// Builds [`Folded`] for hash maps.
+pub(crate) type Folding = BuildHasherDefault<Folded>;
+
+impl Folded {
+    fn fold(&mut self, word: u64) {
+        let product = (self.0 ^ word).wrapping_mul(GOLDEN);
+        self.0 = product ^ (product >> 32);
+    }
+}
+
+impl Hasher for Folded {
+    fn finish(&self) -> u64 {
+        // The map takes its bucket from the low bits and its tag from the high ones: both must vary.
+        self.0.wrapping_mul(GOLDEN)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let mut chunks = bytes.chunks_exact(8);
+        for chunk in &mut chunks {
+            let mut word = [0; 8];
+            word.copy_from_slice(chunk);
+            self.fold(u64::from_le_bytes(word));
+        }
+        let rest = chunks.remainder();
+        if !rest.is_empty() {
+            let mut word = [0; 8];
+            word[..rest.len()].copy_from_slice(rest);
+            self.fold(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.fold(u64::from(value));
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.fold(u64::from(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn texts_of_any_length_hash_apart() {
+        let mut seen = HashSet::new();
+        for length in 0..40 {
+            for letter in ["a", "b", "\0"] {
+                let fresh = seen.insert(text(&letter.repeat(length)));
+                assert!(fresh || length == 0, "{letter} × {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_hash_is_the_same_in_every_version() {
+        assert_eq!(text("github"), text("github"));
+        assert_eq!(mix(1), 0x5692_161d_100b_05e5);
+    }
+}

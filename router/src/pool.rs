@@ -1,0 +1,115 @@
+//! What all servers of a router share: the numbers they are judged by, and how many are out.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use toolweir_core::Instant;
+
+use crate::Config;
+use crate::estimate::{Ticks, nanos};
+
+/// Numbers from the [`Config`], and the count of ejected servers.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    tolerated_errors: u32,
+    pause: Duration,
+    pause_max: Duration,
+    penalty: Duration,
+    max_ejected_percent: u64,
+    ticks: Ticks,
+    servers: AtomicU32,
+    unhealthy: AtomicU32,
+}
+
+impl Pool {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            tolerated_errors: config.tolerated_errors,
+            pause: config.pause,
+            pause_max: config.pause_max,
+            penalty: config.failure_penalty,
+            max_ejected_percent: u64::from(config.max_ejected_percent),
+            ticks: Ticks::new(config.half_life),
+            servers: AtomicU32::new(0),
+            unhealthy: AtomicU32::new(0),
+        }
+    }
+
+    pub(crate) fn tick(&self, now: Instant) -> u32 {
+        self.ticks.at(now)
+    }
+
+    pub(crate) fn tolerates(&self, errors: u32) -> bool {
+        errors <= self.tolerated_errors
+    }
+
+    /// The least that a failure counts as.
+    pub(crate) fn penalty(&self) -> Duration {
+        self.penalty
+    }
+
+    /// What a server costs that has not answered anything yet but has calls.
+    pub(crate) fn penalty_nanos(&self) -> f32 {
+        nanos(self.penalty)
+    }
+
+    /// The pause before the next trial after `trials` failed ones: doubled each time, up to its cap.
+    pub(crate) fn pause(&self, trials: u32) -> Duration {
+        self.pause.saturating_mul(1_u32.checked_shl(trials).unwrap_or(u32::MAX)).min(self.pause_max)
+    }
+
+    pub(crate) fn resize(&self, servers: usize) {
+        self.servers.store(u32::try_from(servers).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// Counts one more unhealthy server, within the share that may be ejected.
+    pub(crate) fn try_eject(&self) -> bool {
+        let servers = u64::from(self.servers.load(Ordering::Relaxed));
+        self.unhealthy
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |unhealthy| {
+                let after = u64::from(unhealthy) + 1;
+                (after * 100 <= servers * self.max_ejected_percent).then_some(unhealthy + 1)
+            })
+            .is_ok()
+    }
+
+    /// Counts one more unhealthy server, known to be out whatever the share.
+    pub(crate) fn eject(&self) {
+        self.unhealthy.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn readmit(&self) {
+        self.unhealthy.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn unhealthy(&self) -> usize {
+        self.unhealthy.load(Ordering::Relaxed) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_up_to_its_cap() {
+        let config =
+            Config::default().pause(Duration::from_secs(5)).pause_max(Duration::from_secs(60));
+        let pool = Pool::new(&config);
+        let pauses = [0, 1, 2, 3, 4, 31, 32, 33, u32::MAX].map(|trials| pool.pause(trials));
+        assert_eq!(pauses.map(|pause| pause.as_secs()), [5, 10, 20, 40, 60, 60, 60, 60, 60]);
+    }
+
+    #[test]
+    fn no_more_than_the_share_is_ejected() {
+        for (servers, percent, out) in
+            [(10, 30, 3), (10, 100, 10), (3, 50, 1), (1, 50, 0), (5, 0, 0)]
+        {
+            let pool = Pool::new(&Config::default().max_ejected_percent(percent));
+            pool.resize(servers);
+            let ejected = (0..servers).filter(|_| pool.try_eject()).count();
+            assert_eq!(ejected, out, "{percent} % of {servers}");
+            assert_eq!(pool.unhealthy(), out);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! All servers as one immutable snapshot.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use toolweir_core::ServerId;
+
+use crate::Registration;
+use crate::bits::Bits;
+use crate::cell::Cell;
+use crate::hash::{self, Folding};
+
+/// The servers at one moment. A change builds the next one; who ranks keeps the one it began with.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    /// By id, ascending.
+    slots: Box<[Slot]>,
+    positions: HashMap<ServerId, u32, Folding>,
+    having: HashMap<Arc<str>, Having, Folding>,
+    /// Whether priorities differ, so that a random choice would be among the wrong ones.
+    pub(crate) mixed_priorities: bool,
+}
+
+/// One server in a [`Table`].
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    pub(crate) id: ServerId,
+    /// One by the weight: what a cost is multiplied by.
+    pub(crate) scale: f32,
+    pub(crate) priority: u8,
+    /// Hash of the name, for sticky keys.
+    pub(crate) hash: u64,
+    /// Survives changes of the table.
+    pub(crate) cell: Arc<Cell>,
+    pub(crate) registration: Arc<Registration>,
+    capabilities: Bits,
+}
+
+/// The servers that have one capability.
+#[derive(Debug)]
+struct Having {
+    bit: usize,
+    at: Vec<u32>,
+}
+
+impl Slot {
+    pub(crate) fn new(id: ServerId, registration: Registration, cell: Arc<Cell>) -> Self {
+        Self {
+            id,
+            scale: 1.0 / registration.weight,
+            priority: registration.priority,
+            hash: hash::text(&registration.name),
+            cell,
+            registration: Arc::new(registration),
+            capabilities: Bits::default(),
+        }
+    }
+}
+
+impl Table {
+    /// A table of `slots`, which stand by ascending id.
+    pub(crate) fn new(mut slots: Vec<Slot>) -> Self {
+        let mut positions = HashMap::with_capacity_and_hasher(slots.len(), Folding::default());
+        let mut having: HashMap<Arc<str>, Having, Folding> = HashMap::default();
+        for (at, slot) in slots.iter_mut().enumerate() {
+            let at = at as u32; // ids are 32 bits and stand once each
+            positions.insert(slot.id, at);
+            slot.capabilities = Bits::default();
+            for capability in &slot.registration.capabilities {
+                let next = having.len();
+                let entry = having
+                    .entry(capability.clone())
+                    .or_insert_with(|| Having { bit: next, at: Vec::new() });
+                entry.at.push(at);
+                slot.capabilities.insert(entry.bit);
+            }
+        }
+        let mixed_priorities = slots.windows(2).any(|pair| pair[0].priority != pair[1].priority);
+        Self { slots: slots.into(), positions, having, mixed_priorities }
+    }
+
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    pub(crate) fn slot(&self, id: ServerId) -> Option<&Slot> {
+        self.positions.get(&id).and_then(|at| self.slots.get(*at as usize))
+    }
+
+    /// Every capability that some server has, in no order.
+    pub(crate) fn capabilities(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.having.keys()
+    }
+
+    pub(crate) fn knows(&self, capability: &str) -> bool {
+        self.having.contains_key(capability)
+    }
+
+    /// The servers that have all of `required`.
+    pub(crate) fn having<C: AsRef<str>>(&self, required: &[C]) -> Candidates<'_> {
+        let mut wanted = Bits::default();
+        let mut rarest: Option<&Having> = None;
+        for capability in required {
+            let Some(having) = self.having.get(capability.as_ref()) else {
+                return Candidates::At(&[]);
+            };
+            wanted.insert(having.bit);
+            if rarest.is_none_or(|rarest| having.at.len() < rarest.at.len()) {
+                rarest = Some(having);
+            }
+        }
+        match rarest {
+            None => Candidates::All,
+            Some(one) if required.len() == 1 => Candidates::At(&one.at),
+            Some(rarest) => Candidates::Filtered(&rarest.at, wanted),
+        }
+    }
+}
+
+/// The servers that one ranking is among. Some of the places may be empty.
+#[derive(Debug)]
+pub(crate) enum Candidates<'a> {
+    /// Every server.
+    All,
+    /// The servers at these positions.
+    At(&'a [u32]),
+    /// Those of the positions that have all these capabilities.
+    Filtered(&'a [u32], Bits),
+    /// The servers of these ids, as far as they are still registered.
+    Ids(&'a [ServerId]),
+}
+
+impl Candidates<'_> {
+    /// How many places there are.
+    pub(crate) fn places(&self, table: &Table) -> usize {
+        match self {
+            Self::All => table.slots.len(),
+            Self::At(at) | Self::Filtered(at, _) => at.len(),
+            Self::Ids(ids) => ids.len(),
+        }
+    }
+
+    /// The server at a place.
+    pub(crate) fn get<'t>(&self, table: &'t Table, place: usize) -> Option<&'t Slot> {
+        match self {
+            Self::All => table.slots.get(place),
+            Self::At(at) => at.get(place).and_then(|at| table.slots.get(*at as usize)),
+            Self::Filtered(at, wanted) => at
+                .get(place)
+                .and_then(|at| table.slots.get(*at as usize))
+                .filter(|slot| slot.capabilities.contains(wanted)),
+            Self::Ids(ids) => ids.get(place).and_then(|id| table.slot(*id)),
+        }
+    }
+
+    /// Whether many places may be empty, so that a random choice would mostly miss.
+    pub(crate) fn is_sparse(&self) -> bool {
+        matches!(self, Self::Filtered(..))
+    }
+}

@@ -1,0 +1,12 @@
+//! The router through its public API.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod allocation;
+mod errors;
+mod health;
+mod observer;
+mod ranking;
+mod simulation;
+mod sticky;
+mod support;
+mod threads;
