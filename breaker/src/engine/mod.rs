@@ -1,0 +1,18 @@
+//! The state machine: no runtime, no clock, no callbacks. Time comes in as an argument.
+//!
+//! The files here name their atomics and locks only through `super::sync`, so that they compile a second time
+//! on loom's (see `loom_engine.rs`).
+
+mod calls;
+mod cooldown;
+mod machine;
+mod outbox;
+mod sync;
+mod time;
+mod window;
+mod word;
+
+pub(crate) use self::{
+    machine::{Ending, Machine, Pass, Settings},
+    word::{MAX_COUNT, Phase},
+};
