@@ -1,0 +1,467 @@
+//! One key of the cache, and what is to be done with it.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use toolweir_core::{Freshness, Instant};
+
+use crate::cache::{Look, Shared};
+use crate::flight::Flight;
+use crate::flights::{Begun, Boarded, Departure, Landed, Outcome};
+use crate::key::Hashed;
+use crate::slot::Slot;
+use crate::stats::Count;
+use crate::{Failure, Found, Nature};
+
+/// One key of a [`Cache`](crate::Cache), with how its value is to be kept.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use std::time::Duration;
+/// use toolweir_cache::{Cache, Config};
+///
+/// let cache: Cache<&str, u32> = Cache::new(Config::default())?;
+/// let entry = cache.entry("answer").ttl(Duration::from_secs(60)).group("numbers");
+/// let found = entry.fetch(async { "42".parse::<u32>() }).await?;
+/// assert_eq!(found.value, 42);
+///
+/// cache.invalidate("numbers");
+/// assert_eq!(cache.get("answer"), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[must_use]
+pub struct Entry<'a, K, V: Clone + Send + Sync + 'static> {
+    shared: &'a Arc<Shared<K, V>>,
+    key: Hashed<K>,
+    /// Another key under which the value may be stored as well.
+    alternate: Option<Hashed<K>>,
+    groups: Vec<Arc<str>>,
+    /// Invalidated where the fetch is forbidden.
+    forbids: Option<Arc<str>>,
+    ttl: Option<Duration>,
+}
+
+/// A fetched value that says itself how it is to be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Fetched<V> {
+    value: V,
+    keep: Keep,
+    unshared: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Keep {
+    Usual,
+    For(Duration),
+    Not,
+}
+
+impl<V> Fetched<V> {
+    /// A value that is kept as long as its entry says.
+    #[must_use]
+    pub fn new(value: V) -> Self {
+        Self { value, keep: Keep::Usual, unshared: false }
+    }
+
+    /// The same value, kept for `ttl`.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.keep = Keep::For(ttl);
+        self
+    }
+
+    /// The same value, given to those who wait and not stored.
+    #[must_use]
+    pub fn unstored(mut self) -> Self {
+        self.keep = Keep::Not;
+        self
+    }
+
+    /// The same value, for the one who began the fetch alone: not stored, and all others who waited fetch for
+    /// themselves.
+    #[must_use]
+    pub fn unshared(mut self) -> Self {
+        self.unshared = true;
+        self.unstored()
+    }
+}
+
+/// What a fetch brings, and the key to store it under where that is another.
+pub(crate) struct Landing<K, V> {
+    pub(crate) fetched: Fetched<V>,
+    pub(crate) store_as: Option<Hashed<K>>,
+}
+
+impl<'a, K, V> Entry<'a, K, V>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    pub(crate) fn new(shared: &'a Arc<Shared<K, V>>, key: Hashed<K>) -> Self {
+        Self { shared, key, alternate: None, groups: Vec::new(), forbids: None, ttl: None }
+    }
+
+    /// Keeps the value for `ttl` instead of the configured time; zero does not keep it.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Keeps the value only until `group` is [invalidated](crate::Cache::invalidate). An entry may have several groups.
+    pub fn group(mut self, group: impl Into<Arc<str>>) -> Self {
+        self.groups.push(group.into());
+        self
+    }
+
+    /// Looks under `alternate` too where nothing is found under the key.
+    pub(crate) fn alternate(mut self, alternate: Option<Hashed<K>>) -> Self {
+        self.alternate = alternate;
+        self
+    }
+
+    /// Invalidates `group` where the fetch is forbidden.
+    pub(crate) fn forbids(mut self, group: Option<Arc<str>>) -> Self {
+        self.groups.extend(group.clone());
+        self.forbids = group;
+        self
+    }
+
+    /// Stores a value. What is being fetched under this key at the moment is not stored over it.
+    pub fn insert(self, value: V) {
+        self.shared.flights.doom(&self.key.borrowed());
+        let slot = Arc::new(self.slot());
+        let ttl = self.ttl.unwrap_or(self.shared.config.ttl);
+        self.shared.keep(self.key, slot, Ok(value), ttl);
+    }
+
+    /// The stored value, or what `fetch` returns, and where it came from.
+    ///
+    /// # Errors
+    /// As [`Cache::get_or_fetch`](crate::Cache::get_or_fetch).
+    ///
+    /// # Cancel safety
+    /// As [`Cache::get_or_fetch`](crate::Cache::get_or_fetch).
+    pub async fn fetch<F, E>(self, fetch: F) -> Result<Found<V>, Failure>
+    where
+        F: Future<Output = Result<V, E>> + Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.run(async move {
+            let value = fetch.await.map_err(Failure::fetch)?;
+            Ok(Landing { fetched: Fetched::new(value), store_as: None })
+        })
+        .await
+    }
+
+    /// [`fetch`](Self::fetch), where the fetched value says itself how it is to be kept.
+    ///
+    /// # Errors
+    /// As [`Cache::get_or_fetch`](crate::Cache::get_or_fetch).
+    ///
+    /// # Cancel safety
+    /// As [`Cache::get_or_fetch`](crate::Cache::get_or_fetch).
+    pub async fn fetch_with<F, E>(self, fetch: F) -> Result<Found<V>, Failure>
+    where
+        F: Future<Output = Result<Fetched<V>, E>> + Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.run(async move {
+            let fetched = fetch.await.map_err(Failure::fetch)?;
+            Ok(Landing { fetched, store_as: None })
+        })
+        .await
+    }
+
+    pub(crate) async fn run<F>(self, fetch: F) -> Result<Found<V>, Failure>
+    where
+        F: Future<Output = Result<Landing<K, V>, Failure>> + Send + 'static,
+    {
+        let counters = &self.shared.counters;
+        let ended = self.shared.flights.ended(self.key.hash);
+        let mut old = None;
+        match self.look(self.shared.clock.now()) {
+            Look::Fresh(value) => {
+                counters.add(Count::Hit);
+                return Ok(Found { value, freshness: Freshness::Cached });
+            }
+            Look::Negative(failure) => {
+                counters.add(Count::Negative);
+                return Err(failure);
+            }
+            Look::Old(value, past) if past < self.shared.config.stale_while_revalidate => {
+                old = Some(value);
+            }
+            Look::Old(..) | Look::Nothing => {}
+        }
+        let mut fetch = Some(fetch);
+        let boarded = self.board(ended, &mut fetch);
+        if let Some(value) = old {
+            return self.revalidate(boarded, value).await;
+        }
+        match boarded {
+            Boarded::Leads(waiter) => {
+                counters.add(Count::Miss);
+                let landed = match waiter.await {
+                    Ok(landed) => landed,
+                    Err(failure) => return self.stand_in(failure),
+                };
+                let freshness =
+                    if landed.stored_before { Freshness::Cached } else { Freshness::Fetched };
+                Ok(Found { value: landed.value, freshness })
+            }
+            Boarded::Follows(waiter) => match waiter.await {
+                Ok(Landed { unshared: true, .. }) => self.fetch_alone(fetch).await,
+                Ok(landed) => {
+                    counters.add(Count::Coalesced);
+                    Ok(Found { value: landed.value, freshness: Freshness::Coalesced })
+                }
+                Err(failure) => {
+                    counters.add(Count::Coalesced);
+                    self.stand_in(failure)
+                }
+            },
+            Boarded::Full => {
+                counters.add(Count::Refused);
+                self.stand_in(Failure::Overloaded)
+            }
+        }
+    }
+
+    fn board<F>(&self, ended: u64, fetch: &mut Option<F>) -> Boarded<V>
+    where
+        F: Future<Output = Result<Landing<K, V>, Failure>> + Send + 'static,
+    {
+        let shared = self.shared;
+        let epoch = shared.epoch();
+        let max = shared.config.max_waiters;
+        shared.flights.board(&self.key, epoch, max, ended, |departure| {
+            let slot = Arc::new(self.slot());
+            let trip = Trip {
+                removal: Removal { shared: shared.clone(), hash: self.key.hash, id: departure.id },
+                key: self.key.clone(),
+                alternate: self.alternate.clone(),
+                forbids: self.forbids.clone(),
+                ttl: self.ttl,
+                slot: slot.clone(),
+            };
+            let work = Box::pin(trip.make(departure, fetch.take()));
+            let (flight, waiter) = Flight::begin(work, || Err(Failure::Panicked));
+            Begun { key: self.key.clone(), slot, flight, waiter }
+        })
+    }
+
+    fn slot(&self) -> Slot<V> {
+        // The epoch first: a `clear` between the two makes the slot invalid, as it should.
+        let epoch = self.shared.epoch();
+        Slot::new(epoch, self.shared.groups.mark(&self.groups))
+    }
+
+    fn look(&self, now: Instant) -> Look<V> {
+        look(self.shared, &self.key, self.alternate.as_ref(), now)
+    }
+
+    /// Answers with an old value while it is fetched anew: by the spawner, or by this caller if it is the first.
+    async fn revalidate(self, boarded: Boarded<V>, old: V) -> Result<Found<V>, Failure> {
+        let stale = |value| {
+            self.shared.counters.add(Count::Stale);
+            Ok(Found { value, freshness: Freshness::Stale })
+        };
+        let Boarded::Leads(waiter) = boarded else { return stale(old) };
+        if let Some(spawn) = &self.shared.spawn {
+            spawn(Box::pin(async move { drop(waiter.await) }));
+            return stale(old);
+        }
+        match waiter.await {
+            Ok(landed) => {
+                self.shared.counters.add(Count::Miss);
+                Ok(Found { value: landed.value, freshness: Freshness::Fetched })
+            }
+            Err(failure) if failure.nature() == Nature::Outage => stale(old),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// An old value in place of a failure, where that is allowed.
+    fn stand_in(&self, failure: Failure) -> Result<Found<V>, Failure> {
+        if failure.nature() == Nature::Outage
+            && let Look::Old(value, past) = self.look(self.shared.clock.now())
+            && past < self.shared.config.stale_if_error
+        {
+            self.shared.counters.add(Count::Stale);
+            return Ok(Found { value, freshness: Freshness::Stale });
+        }
+        Err(failure)
+    }
+
+    /// Fetches for this caller alone, since what it waited for was another's.
+    async fn fetch_alone<F>(&self, fetch: Option<F>) -> Result<Found<V>, Failure>
+    where
+        F: Future<Output = Result<Landing<K, V>, Failure>>,
+    {
+        self.shared.counters.add(Count::Miss);
+        let Some(fetch) = fetch else { return Err(Failure::Panicked) }; // only a leader gives its fetch away
+        match fetch.await {
+            Ok(landing) => {
+                Ok(Found { value: landing.fetched.value, freshness: Freshness::Fetched })
+            }
+            Err(failure) => {
+                self.shared.counters.add(Count::Failure);
+                if failure.nature() == Nature::Forbidden {
+                    forbid(
+                        self.shared,
+                        &self.key,
+                        self.alternate.as_ref(),
+                        self.forbids.as_deref(),
+                    );
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// What is stored under the key, or else under its alternate.
+fn look<K, V>(
+    shared: &Shared<K, V>,
+    key: &Hashed<K>,
+    alternate: Option<&Hashed<K>>,
+    now: Instant,
+) -> Look<V>
+where
+    K: Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let look = |key: &Hashed<K>| match shared.look(&key.borrowed(), now) {
+        Look::Fresh(value) | Look::Old(value, _) if !(shared.admits)(&key.key, &value) => {
+            Look::Nothing
+        }
+        seen => seen,
+    };
+    let first = look(key);
+    match (&first, alternate) {
+        (Look::Fresh(_) | Look::Negative(_), _) | (_, None) => first,
+        (Look::Old(..) | Look::Nothing, Some(alternate)) => match look(alternate) {
+            Look::Nothing => first,
+            second => second,
+        },
+    }
+}
+
+/// Drops all that a caller who may not have it might otherwise be given.
+fn forbid<K, V>(
+    shared: &Shared<K, V>,
+    key: &Hashed<K>,
+    alternate: Option<&Hashed<K>>,
+    group: Option<&str>,
+) where
+    K: Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    shared.remove(&key.borrowed());
+    if let Some(alternate) = alternate {
+        shared.remove(&alternate.borrowed());
+    }
+    if let Some(group) = group {
+        shared.groups.invalidate(group);
+    }
+}
+
+/// All that a flight needs once its first caller may have gone.
+struct Trip<K, V>
+where
+    K: Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    removal: Removal<K, V>,
+    key: Hashed<K>,
+    alternate: Option<Hashed<K>>,
+    forbids: Option<Arc<str>>,
+    ttl: Option<Duration>,
+    slot: Arc<Slot<V>>,
+}
+
+impl<K, V> Trip<K, V>
+where
+    K: Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    async fn make<F>(self, departure: Departure, fetch: Option<F>) -> Outcome<V>
+    where
+        F: Future<Output = Result<Landing<K, V>, Failure>>,
+    {
+        let shared = &self.removal.shared;
+        if departure.ask_again {
+            // Another flight ended between this caller's look into the store and its departure.
+            let now = shared.clock.now();
+            if let Look::Fresh(value) = look(shared, &self.key, self.alternate.as_ref(), now) {
+                return Ok(Landed { value, stored_before: true, unshared: false });
+            }
+        }
+        let Some(fetch) = fetch else { return Err(Failure::Panicked) }; // whoever departs brings one
+        match fetch.await {
+            Ok(Landing { fetched: Fetched { value, keep, unshared }, store_as }) => {
+                let ttl = match keep {
+                    Keep::Usual => self.ttl.unwrap_or(shared.config.ttl),
+                    Keep::For(ttl) => ttl,
+                    Keep::Not => Duration::ZERO,
+                };
+                let key = store_as.unwrap_or(self.key);
+                shared.keep(key, self.slot, Ok(value.clone()), ttl);
+                Ok(Landed { value, stored_before: false, unshared })
+            }
+            Err(failure) => {
+                shared.counters.add(Count::Failure);
+                match failure.nature() {
+                    Nature::Forbidden => {
+                        let group = self.forbids.as_deref();
+                        forbid(shared, &self.key, self.alternate.as_ref(), group);
+                    }
+                    Nature::Lasting => {
+                        let ttl = shared.config.negative_ttl;
+                        shared.keep(self.key, self.slot, Err(failure.clone()), ttl);
+                    }
+                    Nature::Outage => {}
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// Takes the flight out of its table however it ends: done, panicked, or left by all.
+struct Removal<K, V>
+where
+    K: Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    shared: Arc<Shared<K, V>>,
+    hash: u64,
+    id: u64,
+}
+
+impl<K, V> Drop for Removal<K, V>
+where
+    K: Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.counters.add(Count::Failure);
+        }
+        self.shared.flights.end(self.hash, self.id);
+    }
+}
+
+impl<K, V: Clone + Send + Sync + 'static> fmt::Debug for Entry<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("groups", &self.groups)
+            .field("ttl", &self.ttl)
+            .finish_non_exhaustive()
+    }
+}

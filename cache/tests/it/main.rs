@@ -1,0 +1,5 @@
+//! The cache through its public API.
+
+mod canonical;
+mod flight;
+mod support;
