@@ -122,8 +122,20 @@ impl Bucket {
         self.take(cost.max(1), now).map(drop)
     }
 
+    /// Whether a call of `cost` could go, counting nothing.
+    pub(crate) fn peek(&self, cost: u32, now: Instant) -> Result<(), Refusal> {
+        let rate = self.shared.rate();
+        affordable(rate, cost)?;
+        let verdict = rate.decide(self.shared.full_at(), now, cost);
+        verdict.map(drop).map_err(|due| Refusal::Limited { retry_after: due - now })
+    }
+
+    pub(crate) fn undo(&self, taken: (u64, u64)) {
+        self.shared.undo(taken);
+    }
+
     #[inline]
-    fn take(&self, cost: u32, now: Instant) -> Result<(u64, u64), Refusal> {
+    pub(crate) fn take(&self, cost: u32, now: Instant) -> Result<(u64, u64), Refusal> {
         self.shared.take(now, cost).map_err(|due| Refusal::Limited { retry_after: due - now })
     }
 

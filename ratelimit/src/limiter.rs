@@ -94,7 +94,7 @@ impl<K: Hash + Eq> Limiter<K> {
 
     /// Takes `cost`, and returns the full times before and after.
     #[inline]
-    fn take<Q>(&self, key: &Q, cost: u32, now: Instant) -> Result<(u64, u64), Refusal>
+    pub(crate) fn take<Q>(&self, key: &Q, cost: u32, now: Instant) -> Result<(u64, u64), Refusal>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -109,6 +109,27 @@ impl<K: Hash + Eq> Limiter<K> {
                 Place::Shared(shared) => shared.take(now, cost),
             })
             .map_err(|due: Instant| Refusal::Limited { retry_after: due - now })
+    }
+
+    /// Whether a call of `cost` could go, counting nothing.
+    pub(crate) fn peek<Q>(&self, key: &Q, cost: u32, now: Instant) -> Result<(), Refusal>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let rate = self.table.rate();
+        affordable(rate, cost)?;
+        let verdict = self.table.peek(key, |full_at| rate.decide(full_at, now, cost));
+        verdict.map(drop).map_err(|due| Refusal::Limited { retry_after: due - now })
+    }
+
+    /// Undoes a take that nothing has come after; where something has, the take stays.
+    pub(crate) fn undo<Q>(&self, key: &Q, taken: (u64, u64))
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.table.undo(key, taken);
     }
 
     /// Takes a turn at the end of the key's line: the earliest that comes by `deadline` and within the longest

@@ -35,6 +35,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// How long it lasts; what never ends is the longest.
+    pub(crate) fn lasts(&self) -> Duration {
+        self.retry_after().unwrap_or(Duration::MAX)
+    }
+
     /// When trying again makes sense; `None` where it never does.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {

@@ -63,6 +63,11 @@ impl Shared {
         self.update(|seen| self.rate.decide(seen, now, cost).map(|next| (next, (seen, next))))
     }
 
+    /// Undoes a take that nothing has come after; where something has, the take stays.
+    pub(crate) fn undo(&self, (before, after): (u64, u64)) {
+        let _ = self.full_at.compare_exchange(after, before, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
     /// Takes `cost` at the earliest time there is, at the end of the line. Returns the caller's number in the
     /// line, or `None` where it may go now.
     pub(crate) fn reserve(

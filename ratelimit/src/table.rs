@@ -145,6 +145,36 @@ impl<K: Hash + Eq> Table<K> {
         Some(Arc::clone(shared))
     }
 
+    /// What `look` makes of the key's full time.
+    pub(crate) fn peek<Q, T>(&self, key: &Q, look: impl FnOnce(u64) -> T) -> T
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hasher.hash_one(key);
+        let shard = self.shard(hash);
+        look(match shard.entries.find(hash, |entry| entry.key.borrow() == key) {
+            None => shard.floor,
+            Some(Entry { shared: None, full_at, .. }) => *full_at,
+            Some(Entry { shared: Some(shared), .. }) => shared.full_at(),
+        })
+    }
+
+    /// Puts the key's full time back to what it was before a take that nothing has come after.
+    pub(crate) fn undo<Q>(&self, key: &Q, (before, after): (u64, u64))
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = self.hasher.hash_one(key);
+        let mut shard = self.shard(hash);
+        match shard.entries.find_mut(hash, |entry| entry.key.borrow() == key) {
+            Some(Entry { shared: Some(shared), .. }) => shared.undo((before, after)),
+            Some(entry) if entry.full_at == after => entry.full_at = before,
+            _ => {}
+        }
+    }
+
     /// Adds a key that is not there, or raises the floor where there is no room.
     #[cold]
     fn insert<Q>(&self, shard: &mut Shard<K>, hash: u64, key: &Q, full_at: u64, now: Instant)

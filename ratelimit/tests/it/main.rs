@@ -1,5 +1,6 @@
 //! The public behaviour of the limiters.
 
+mod all;
 mod allocations;
 mod configuration;
 mod decisions;
