@@ -1,1 +1,3 @@
 //! The orchestrator.
+
+pub mod config;

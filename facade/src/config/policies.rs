@@ -1,0 +1,184 @@
+//! What holds for every server unless its own entry says otherwise.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use jsonc_parser::ast::{Object, Value};
+
+use super::diagnostics::Severity;
+use super::walk::{Fields, Walk};
+
+/// The longest time that may be configured: a day.
+pub(super) const DAY: u64 = 24 * 3600 * 1000;
+
+/// A pattern's setting: not mentioned, switched off with `false`, or given (`true` gives all defaults).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Setting<T> {
+    /// Not mentioned: what holds one level up holds here.
+    #[default]
+    Inherit,
+    /// `false`.
+    Off,
+    /// An object, or `true`.
+    On(T),
+}
+
+/// The circuit breaker's settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Breaker {
+    /// `failures`: it opens after so many in a row.
+    pub failures: Option<NonZeroU32>,
+    /// `cooldownMs`: it stays open for so long.
+    pub cooldown: Option<Duration>,
+}
+
+/// The rate limit's settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct RateLimit {
+    /// `requestsPerSecond`.
+    pub requests_per_second: Option<f64>,
+    /// `burst`: so many may come at once.
+    pub burst: Option<NonZeroU32>,
+    /// `maxWaitMs`: a call waits at most so long for its turn.
+    pub max_wait: Option<Duration>,
+}
+
+/// The cache's settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Cache {
+    /// `maxEntries`.
+    pub max_entries: Option<u64>,
+    /// `maxBytes`.
+    pub max_bytes: Option<u64>,
+    /// `ttlMs`: how long a tool's result is kept; not at all where it is not given.
+    pub ttl: Option<Duration>,
+}
+
+/// What holds for a server's calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Policies {
+    /// `breaker`: on where not mentioned.
+    pub breaker: Setting<Breaker>,
+    /// `rateLimit`: off where not mentioned.
+    pub rate_limit: Setting<RateLimit>,
+    /// `cache`: on where not mentioned.
+    pub cache: Setting<Cache>,
+    /// `timeoutMs`: the deadline of a call.
+    pub timeout: Option<Duration>,
+}
+
+impl<T: Copy> Setting<T> {
+    /// This setting where it says something, `base` where it does not; `merge` joins two that are given.
+    #[must_use]
+    pub fn over(self, base: Self, merge: impl FnOnce(T, T) -> T) -> Self {
+        match (self, base) {
+            (Self::Inherit, base) => base,
+            (Self::On(own), Self::On(base)) => Self::On(merge(own, base)),
+            (own, _) => own,
+        }
+    }
+}
+
+impl Policies {
+    /// These policies, and those of `base` wherever these say nothing.
+    #[must_use]
+    pub fn over(self, base: Self) -> Self {
+        Self {
+            breaker: self.breaker.over(base.breaker, |own, base| Breaker {
+                failures: own.failures.or(base.failures),
+                cooldown: own.cooldown.or(base.cooldown),
+            }),
+            rate_limit: self.rate_limit.over(base.rate_limit, |own, base| RateLimit {
+                requests_per_second: own.requests_per_second.or(base.requests_per_second),
+                burst: own.burst.or(base.burst),
+                max_wait: own.max_wait.or(base.max_wait),
+            }),
+            cache: self.cache.over(base.cache, |own, base| Cache {
+                max_entries: own.max_entries.or(base.max_entries),
+                max_bytes: own.max_bytes.or(base.max_bytes),
+                ttl: own.ttl.or(base.ttl),
+            }),
+            timeout: self.timeout.or(base.timeout),
+        }
+    }
+
+    pub(super) fn read(walk: &mut Walk<'_>, fields: &mut Fields<'_, '_>) -> Self {
+        Self {
+            breaker: setting(walk, fields.get("breaker"), "breaker", breaker),
+            rate_limit: setting(walk, fields.get("rateLimit"), "rateLimit", rate_limit),
+            cache: setting(walk, fields.get("cache"), "cache", cache),
+            timeout: fields
+                .get("timeoutMs")
+                .and_then(|value| walk.millis(value, "timeoutMs", 1..=DAY)),
+        }
+    }
+}
+
+fn setting<T: Default>(
+    walk: &mut Walk<'_>,
+    value: Option<&Value<'_>>,
+    what: &str,
+    read: fn(&mut Walk<'_>, &Object<'_>) -> T,
+) -> Setting<T> {
+    match value {
+        None => Setting::Inherit,
+        Some(Value::BooleanLit(literal)) if literal.value => Setting::On(T::default()),
+        Some(Value::BooleanLit(_)) => Setting::Off,
+        Some(value) => walk
+            .object(value, what)
+            .map_or(Setting::Inherit, |object| Setting::On(read(walk, object))),
+    }
+}
+
+fn breaker(walk: &mut Walk<'_>, object: &Object<'_>) -> Breaker {
+    let mut fields = Fields::new(object);
+    let read = Breaker {
+        failures: fields
+            .get("failures")
+            .and_then(|value| positive(walk, value, "failures", 1_000_000)),
+        cooldown: fields
+            .get("cooldownMs")
+            .and_then(|value| walk.millis(value, "cooldownMs", 1..=DAY)),
+    };
+    fields.finish(walk, Severity::Error, "`breaker`");
+    read
+}
+
+fn rate_limit(walk: &mut Walk<'_>, object: &Object<'_>) -> RateLimit {
+    let mut fields = Fields::new(object);
+    let read = RateLimit {
+        requests_per_second: fields
+            .get("requestsPerSecond")
+            .and_then(|value| walk.number(value, "requestsPerSecond", 0.001..=1_000_000.0)),
+        burst: fields.get("burst").and_then(|value| positive(walk, value, "burst", 1_000_000)),
+        max_wait: fields
+            .get("maxWaitMs")
+            .and_then(|value| walk.millis(value, "maxWaitMs", 0..=DAY)),
+    };
+    fields.finish(walk, Severity::Error, "`rateLimit`");
+    read
+}
+
+fn cache(walk: &mut Walk<'_>, object: &Object<'_>) -> Cache {
+    let mut fields = Fields::new(object);
+    let read = Cache {
+        max_entries: fields
+            .get("maxEntries")
+            .and_then(|value| walk.integer(value, "maxEntries", 1..=100_000_000)),
+        max_bytes: fields
+            .get("maxBytes")
+            .and_then(|value| walk.integer(value, "maxBytes", 1..=1 << 40)),
+        ttl: fields.get("ttlMs").and_then(|value| walk.millis(value, "ttlMs", 1..=365 * DAY)),
+    };
+    fields.finish(walk, Severity::Error, "`cache`");
+    read
+}
+
+fn positive(walk: &mut Walk<'_>, value: &Value<'_>, what: &str, most: u32) -> Option<NonZeroU32> {
+    let number = walk.integer(value, what, 1..=u64::from(most))?;
+    u32::try_from(number).ok().and_then(NonZeroU32::new)
+}

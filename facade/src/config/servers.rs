@@ -1,0 +1,172 @@
+//! The servers, as clients name them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jsonc_parser::ast::{ObjectProp, Value};
+use toolweir_core::Hints;
+
+use super::diagnostics::Severity;
+use super::policies::{DAY, Policies};
+use super::source::Place;
+use super::transport::{self, Transport};
+use super::walk::{Fields, Walk, clean, span};
+
+/// One server's entry.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Server {
+    /// Its key in `mcpServers`.
+    pub name: String,
+    /// How it is reached; where the entry does not say, the server is registered but unreachable.
+    pub transport: Option<Transport>,
+    /// `capabilities`: what it can be asked for.
+    pub capabilities: Vec<String>,
+    /// `prefix`: stands before its tools' names; the server's own name where it is not given, nothing where it is empty.
+    pub prefix: String,
+    /// `trusted`: what it says of its tools is believed.
+    pub trusted: bool,
+    /// `disabled`: as if it were not there.
+    pub disabled: bool,
+    /// What holds for this server alone; see [`Config::policies`](super::Config::policies).
+    pub policies: Policies,
+    /// `tools`: what is known of single tools, by the names that the server gives them.
+    pub tools: Vec<(String, ToolPolicy)>,
+    /// Where its name stands.
+    pub place: Place,
+}
+
+/// What the configuration says of one tool.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ToolPolicy {
+    /// `hints`: believed whatever the server says.
+    pub hints: Hints,
+    /// `ttlMs`: its results are kept for so long.
+    pub ttl: Option<Duration>,
+}
+
+impl Server {
+    /// The name under which clients see this server's `tool`: `prefix__tool`.
+    #[must_use]
+    pub fn exposed(&self, tool: &str) -> String {
+        if self.prefix.is_empty() { tool.to_owned() } else { format!("{}__{tool}", self.prefix) }
+    }
+}
+
+/// Reads `mcpServers` and `servers`.
+pub(super) fn read(walk: &mut Walk<'_>, fields: &mut Fields<'_, '_>) -> Vec<Server> {
+    let mut servers: Vec<Server> = Vec::new();
+    let mut seen: HashMap<String, Place> = HashMap::new();
+    for key in ["mcpServers", "servers"] {
+        let Some(object) = fields.get(key).and_then(|value| walk.object(value, key)) else {
+            continue;
+        };
+        for property in &object.properties {
+            let Some(server) = server(walk, property) else { continue };
+            match seen.get(&server.name) {
+                // Of a key given twice within one object has been told already.
+                Some(first) if key == "servers" => {
+                    let first = first.clone();
+                    walk.error(
+                        span(&property.name),
+                        format!("the server `{}` is given twice", clean(&server.name)),
+                    )
+                    .and_at(first, "first here")
+                    .help("remove one of the two, or give it another name");
+                }
+                _ => servers.push(server),
+            }
+        }
+        seen = servers.iter().map(|server| (server.name.clone(), server.place.clone())).collect();
+    }
+    servers
+}
+
+fn server(walk: &mut Walk<'_>, property: &ObjectProp<'_>) -> Option<Server> {
+    let name = property.name.as_str();
+    let at = span(&property.name);
+    let object = walk.object(&property.value, &clean(name))?;
+    let mut fields = Fields::new(object);
+    let disabled = flag(walk, &mut fields, "disabled");
+    if disabled {
+        walk.unset = Severity::Warning;
+    }
+    let given = fields.get("prefix").is_some();
+    let prefix = fields.get("prefix").and_then(|value| prefix(walk, value));
+    if !given && !is_prefix(name) {
+        walk.error(
+            at.clone(),
+            format!("the name `{}` cannot stand before the names of tools", clean(name)),
+        )
+        .help("use letters, digits, `_`, `.` and `-` only, or add a `prefix`");
+    }
+    let server = Server {
+        name: name.to_owned(),
+        transport: transport::read(walk, &mut fields, name, at.clone()),
+        capabilities: fields
+            .get("capabilities")
+            .and_then(|value| walk.names(value, "capabilities"))
+            .unwrap_or_default(),
+        prefix: prefix.unwrap_or_else(|| name.to_owned()),
+        trusted: flag(walk, &mut fields, "trusted"),
+        disabled,
+        policies: Policies::read(walk, &mut fields),
+        tools: fields.get("tools").map(|value| tools(walk, value)).unwrap_or_default(),
+        place: walk.place(at),
+    };
+    fields.finish(walk, Severity::Warning, &format!("the server `{}`", clean(name)));
+    walk.unset = Severity::Error;
+    Some(server)
+}
+
+fn flag(walk: &mut Walk<'_>, fields: &mut Fields<'_, '_>, key: &'static str) -> bool {
+    fields.get(key).and_then(|value| walk.boolean(value, key)).unwrap_or_default()
+}
+
+fn is_prefix(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+fn prefix(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<String> {
+    let text = walk.text(value, "prefix")?;
+    if !text.value().is_empty() && !is_prefix(text.value()) {
+        walk.error(span(value), "this cannot stand before the names of tools")
+            .help("use letters, digits, `_`, `.` and `-` only, or \"\" for no prefix");
+        return None;
+    }
+    Some(text.value().to_owned())
+}
+
+fn tools(walk: &mut Walk<'_>, value: &Value<'_>) -> Vec<(String, ToolPolicy)> {
+    let Some(object) = walk.object(value, "tools") else { return Vec::new() };
+    let mut tools = Vec::with_capacity(object.properties.len());
+    for property in &object.properties {
+        let name = property.name.as_str();
+        let Some(object) = walk.object(&property.value, &format!("tools.{}", clean(name))) else {
+            continue;
+        };
+        let mut fields = Fields::new(object);
+        let policy = ToolPolicy {
+            hints: fields.get("hints").map(|value| hints(walk, value)).unwrap_or_default(),
+            ttl: fields.get("ttlMs").and_then(|value| walk.millis(value, "ttlMs", 1..=365 * DAY)),
+        };
+        fields.finish(walk, Severity::Error, &format!("`tools.{}`", clean(name)));
+        tools.push((name.to_owned(), policy));
+    }
+    tools
+}
+
+fn hints(walk: &mut Walk<'_>, value: &Value<'_>) -> Hints {
+    let mut hints = Hints::default();
+    let Some(object) = walk.object(value, "hints") else { return hints };
+    let mut fields = Fields::new(object);
+    let mut hint = |key| fields.get(key).and_then(|value| walk.boolean(value, key));
+    hints.read_only = hint("readOnly");
+    hints.idempotent = hint("idempotent");
+    hints.destructive = hint("destructive");
+    hints.open_world = hint("openWorld");
+    fields.finish(walk, Severity::Error, "`hints`");
+    hints
+}

@@ -1,0 +1,263 @@
+//! The key `toolweir`: what clients' files do not have.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::Uri;
+use jsonc_parser::ast::{Object, Value};
+
+use super::diagnostics::Severity;
+use super::policies::{DAY, Policies};
+use super::raw::Raw;
+use super::secret::Secret;
+use super::source::Place;
+use super::walk::{Fields, Walk, clean, span};
+
+/// Our own settings.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Settings {
+    /// `listen`: where MCP clients come in.
+    pub listen: Option<SocketAddr>,
+    /// `admin`: where health and metrics are served; nowhere if not given.
+    pub admin: Option<SocketAddr>,
+    /// `token`: what clients must present on both listeners.
+    pub token: Option<Secret>,
+    /// `allowedHosts`: further values of `Host` that are answered.
+    pub allowed_hosts: Vec<String>,
+    /// `allowedOrigins`: values of `Origin` that are answered.
+    pub allowed_origins: Vec<String>,
+    /// `routes`: over the default ones.
+    pub routes: Vec<Route>,
+    /// `defaultCapability`: what a request type without a route needs.
+    pub default_capability: Option<String>,
+    /// `handlers`: over the default ones.
+    pub handlers: Vec<Handler>,
+    /// What holds for every server unless its entry says otherwise.
+    pub policies: Policies,
+    /// `connectTimeoutMs`: how long a server may take to be there.
+    pub connect_timeout: Option<Duration>,
+    /// `alerts`: when to raise one.
+    pub alerts: Alerts,
+}
+
+/// A request type, and the capabilities that a server needs for it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Route {
+    /// The request type.
+    pub request_type: String,
+    /// At least one.
+    pub capabilities: Vec<String>,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// A request type, and how it becomes a call of a tool.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Handler {
+    /// The request type.
+    pub request_type: String,
+    /// An object.
+    pub handler: Raw,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// Thresholds; what is not given keeps its default.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Alerts {
+    /// `highLatencyMs`: of one call.
+    pub high_latency: Option<Duration>,
+    /// `errorsInLast100`: of a server's calls.
+    pub errors_in_last_100: Option<u32>,
+    /// `errorRate`: from 0 to 1.
+    pub error_rate: Option<f64>,
+    /// `latencyP99Ms`.
+    pub latency_p99: Option<Duration>,
+    /// `latencyP50Ms`.
+    pub latency_p50: Option<Duration>,
+}
+
+/// Whether others than this machine's own programs can reach `address`, so that a token is due.
+#[must_use]
+pub fn needs_token(address: SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
+}
+
+pub(super) fn read(walk: &mut Walk<'_>, object: &Object<'_>) -> Settings {
+    let mut fields = Fields::new(object);
+    let settings = Settings {
+        listen: fields.get("listen").and_then(|value| address(walk, value, "listen")),
+        admin: fields.get("admin").and_then(|value| address(walk, value, "admin")),
+        token: fields.get("token").and_then(|value| token(walk, value)),
+        allowed_hosts: fields
+            .get("allowedHosts")
+            .map(|value| checked(walk, value, "allowedHosts", is_host))
+            .unwrap_or_default(),
+        allowed_origins: fields
+            .get("allowedOrigins")
+            .map(|value| checked(walk, value, "allowedOrigins", is_origin))
+            .unwrap_or_default(),
+        routes: fields.get("routes").map(|value| routes(walk, value)).unwrap_or_default(),
+        default_capability: fields
+            .get("defaultCapability")
+            .and_then(|value| walk.filled(value, "defaultCapability"))
+            .map(|text| text.value().to_owned()),
+        handlers: fields.get("handlers").map(|value| handlers(walk, value)).unwrap_or_default(),
+        policies: Policies::read(walk, &mut fields),
+        connect_timeout: fields
+            .get("connectTimeoutMs")
+            .and_then(|value| walk.millis(value, "connectTimeoutMs", 1..=DAY)),
+        alerts: fields.get("alerts").map(|value| alerts(walk, value)).unwrap_or_default(),
+    };
+    listeners(walk, &mut fields, &settings);
+    fields.finish(walk, Severity::Error, "`toolweir`");
+    settings
+}
+
+fn address(walk: &mut Walk<'_>, value: &Value<'_>, what: &str) -> Option<SocketAddr> {
+    let text = walk.filled(value, what)?;
+    let address = text.value().parse().ok();
+    if address.is_none() {
+        walk.error(span(value), format!("`{what}` must be an IP address and a port"))
+            .help("write `127.0.0.1:8808` or `[::1]:8808`");
+    }
+    address
+}
+
+/// What the two listeners must be together.
+fn listeners(walk: &mut Walk<'_>, fields: &mut Fields<'_, '_>, settings: &Settings) {
+    let token_is_meant = fields.get("token").is_some();
+    for (key, address) in [("listen", settings.listen), ("admin", settings.admin)] {
+        let (Some(address), Some(value)) = (address, fields.get(key)) else { continue };
+        if needs_token(address) && !token_is_meant {
+            walk.error(
+                span(value),
+                format!("`{key}` can be reached from other machines, but there is no `token`"),
+            )
+            .help("listen on 127.0.0.1, or add `\"token\": \"${TOOLWEIR_TOKEN}\"`");
+        }
+    }
+    if let (Some(listen), Some(admin)) = (fields.get("listen"), fields.get("admin"))
+        && settings.listen.is_some_and(|address| address.port() != 0)
+        && settings.listen == settings.admin
+    {
+        let first = walk.place(span(listen));
+        walk.error(span(admin), "`listen` and `admin` are the same address")
+            .and_at(first, "the same")
+            .help("give `admin` another port");
+    }
+}
+
+fn token(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Secret> {
+    let secret = walk.secret(value, "token")?;
+    if secret.expose().is_empty() || !secret.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        walk.error(
+            span(value),
+            "`token` must be one word of visible ASCII characters, and not empty",
+        )
+        .help("take the output of `openssl rand -hex 32`, without a line end");
+        return None;
+    }
+    Some(secret)
+}
+
+/// A list of strings for which `is_right` holds.
+fn checked(
+    walk: &mut Walk<'_>,
+    value: &Value<'_>,
+    what: &str,
+    is_right: fn(&str) -> bool,
+) -> Vec<String> {
+    let Some(list) = walk.list(value, what) else { return Vec::new() };
+    let mut strings = Vec::with_capacity(list.len());
+    for element in list {
+        let Some(text) = walk.filled(element, &format!("{what}[]")) else { continue };
+        if is_right(text.value()) {
+            strings.push(text.value().to_owned());
+        } else if what == "allowedHosts" {
+            walk.error(span(element), "this is not a host")
+                .help("write `tools.example` or `tools.example:8808`");
+        } else {
+            walk.error(span(element), "this is not an origin")
+                .help("write `https://app.example`, without a path");
+        }
+    }
+    strings
+}
+
+fn is_host(text: &str) -> bool {
+    text.parse::<http::uri::Authority>()
+        .is_ok_and(|authority| !text.contains('@') && !authority.host().is_empty())
+}
+
+fn is_origin(text: &str) -> bool {
+    // A URI without a path is given the path "/", so the text itself is asked.
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    text.parse::<Uri>().is_ok_and(|uri| uri.query().is_none())
+        && !scheme.is_empty()
+        && !host.contains('/')
+        && is_host(host)
+}
+
+fn routes(walk: &mut Walk<'_>, value: &Value<'_>) -> Vec<Route> {
+    let Some(object) = walk.object(value, "routes") else { return Vec::new() };
+    let mut routes = Vec::with_capacity(object.properties.len());
+    for property in &object.properties {
+        let request_type = property.name.as_str();
+        let Some(capabilities) =
+            walk.names(&property.value, &format!("routes.{}", clean(request_type)))
+        else {
+            continue;
+        };
+        if capabilities.is_empty() {
+            walk.error(span(&property.value), "a route needs at least one capability")
+                .help("name it, or remove the route");
+            continue;
+        }
+        let place = walk.place(span(&property.name));
+        routes.push(Route { request_type: request_type.to_owned(), capabilities, place });
+    }
+    routes
+}
+
+fn handlers(walk: &mut Walk<'_>, value: &Value<'_>) -> Vec<Handler> {
+    let Some(object) = walk.object(value, "handlers") else { return Vec::new() };
+    let mut handlers = Vec::with_capacity(object.properties.len());
+    for property in &object.properties {
+        let request_type = property.name.as_str();
+        let what = format!("handlers.{}", clean(request_type));
+        if walk.object(&property.value, &what).is_none() {
+            continue;
+        }
+        let handler = Raw::read(walk, &property.value, &what);
+        let place = walk.place(span(&property.name));
+        handlers.push(Handler { request_type: request_type.to_owned(), handler, place });
+    }
+    handlers
+}
+
+fn alerts(walk: &mut Walk<'_>, value: &Value<'_>) -> Alerts {
+    let Some(object) = walk.object(value, "alerts") else { return Alerts::default() };
+    let mut fields = Fields::new(object);
+    let mut millis = |key| fields.get(key).and_then(|value| walk.millis(value, key, 1..=DAY));
+    let (high_latency, latency_p99, latency_p50) =
+        (millis("highLatencyMs"), millis("latencyP99Ms"), millis("latencyP50Ms"));
+    let alerts = Alerts {
+        high_latency,
+        errors_in_last_100: fields
+            .get("errorsInLast100")
+            .and_then(|value| walk.integer(value, "errorsInLast100", 0..=100))
+            .and_then(|errors| u32::try_from(errors).ok()),
+        error_rate: fields
+            .get("errorRate")
+            .and_then(|value| walk.number(value, "errorRate", 0.0..=1.0)),
+        latency_p99,
+        latency_p50,
+    };
+    fields.finish(walk, Severity::Error, "`alerts`");
+    alerts
+}

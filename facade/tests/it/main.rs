@@ -1,0 +1,3 @@
+//! The facade's tests: through its public interface, one binary.
+
+mod config;
