@@ -1,9 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod adaptive;
 mod all;
 mod bucket;
 mod config;
+mod crowd;
+mod gate;
+mod gate_config;
 mod limiter;
 mod line;
 mod rate;
@@ -16,6 +20,8 @@ pub use self::{
     all::{Keyed, LIMITS_MAX, Limit, Refused, check_all_at},
     bucket::Bucket,
     config::{Config, InvalidConfig},
+    gate::{Gate, Place},
+    gate_config::GateConfig,
     limiter::Limiter,
     refusal::Refusal,
     turn::Turn,

@@ -26,6 +26,9 @@ pub enum Refusal {
         /// When the turn would come.
         retry_after: Duration,
     },
+    /// As many calls run as may, and there is no room to wait or the wait was too long.
+    #[error("too many calls at once")]
+    Busy,
     /// The call costs more than the bucket ever holds, so it can never be admitted.
     #[error("costs more than the burst of {burst}")]
     TooCostly {
@@ -40,14 +43,14 @@ impl Refusal {
         self.retry_after().unwrap_or(Duration::MAX)
     }
 
-    /// When trying again makes sense; `None` where it never does.
+    /// When trying again makes sense; `None` where that is not known, or never.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match *self {
             Self::Limited { retry_after }
             | Self::TooLate { retry_after }
             | Self::QueueFull { retry_after } => Some(retry_after),
-            Self::TooCostly { .. } => None,
+            Self::Busy | Self::TooCostly { .. } => None,
         }
     }
 }
@@ -55,9 +58,12 @@ impl Refusal {
 /// What the call path makes of it.
 impl From<Refusal> for Kind {
     fn from(refusal: Refusal) -> Self {
-        match refusal.retry_after() {
-            Some(retry_after) => Self::RateLimited { retry_after },
-            None => Self::InvalidRequest,
+        match refusal {
+            Refusal::Limited { retry_after }
+            | Refusal::TooLate { retry_after }
+            | Refusal::QueueFull { retry_after } => Self::RateLimited { retry_after },
+            Refusal::Busy => Self::Overloaded,
+            Refusal::TooCostly { .. } => Self::InvalidRequest,
         }
     }
 }

@@ -5,6 +5,7 @@ mod allocations;
 mod configuration;
 mod decisions;
 mod eviction;
+mod gate;
 mod guard;
 mod pause;
 mod turns;
