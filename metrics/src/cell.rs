@@ -120,6 +120,20 @@ impl Cells {
     pub(crate) fn read(&self, into: &mut Summary) {
         self.live().for_each(|cell| cell.read(into));
     }
+
+    /// The exported histogram: sum in nanoseconds and counts up to each bound.
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn bounds(&self) -> (u64, [u64; BOUNDS.len() + 1]) {
+        let mut sum = 0_u64;
+        let mut counts = [0; BOUNDS.len() + 1];
+        for cell in self.live() {
+            sum = sum.wrapping_add(cell.sum.load(Relaxed));
+            for (total, count) in counts.iter_mut().zip(&cell.bounds) {
+                *total += count.load(Relaxed);
+            }
+        }
+        (sum, counts)
+    }
 }
 
 /// The figures of one server, a cell for each stripe that ever counted it.

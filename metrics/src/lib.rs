@@ -17,8 +17,12 @@ mod texts;
 // The edge.
 mod events;
 mod health;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 mod recorder;
 
+#[cfg(feature = "prometheus")]
+pub use self::prometheus::CONTENT_TYPE;
 pub use self::{
     alert::{Alert, AlertEvent, AlertKind, Severity, Sink},
     config::{Alerts, Config, InvalidConfig, Thresholds},

@@ -89,7 +89,10 @@ pub(crate) enum Family {
 pub(crate) struct OperationSlot {
     pub(crate) id: u32,
     pub(crate) name: Arc<str>,
-    #[expect(dead_code, reason = "chooses the labels of what is exported")]
+    #[cfg_attr(
+        not(feature = "prometheus"),
+        expect(dead_code, reason = "chooses the labels of what is exported")
+    )]
     pub(crate) family: Family,
     pub(crate) server: Arc<ServerSlot>,
     pub(crate) cells: Cells,

@@ -9,6 +9,8 @@ mod config;
 mod json;
 mod observer;
 mod percentiles;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
