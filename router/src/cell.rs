@@ -109,9 +109,14 @@ impl Cell {
         self.in_flight.fetch_add(1, Relaxed);
     }
 
-    /// Takes a call back that [`start`](Self::start) counted. Never below zero: a listener may have been added
-    /// while calls were under way.
+    /// Takes a call back that [`start`](Self::start) counted.
     pub(crate) fn end(&self) {
+        self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    /// Takes a call back that was heard of, never below zero: a listener may have been added while calls were
+    /// under way. Not mixed with [`end`](Self::end) on the same call.
+    pub(crate) fn end_heard(&self) {
         let _ = self.in_flight.fetch_update(Relaxed, Relaxed, |calls| calls.checked_sub(1));
     }
 

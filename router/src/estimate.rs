@@ -44,7 +44,7 @@ fn left(ticks: u32) -> f32 {
 
 /// `duration` in nanoseconds: at least 1, because 0 means that nothing is known.
 pub(crate) fn nanos(duration: Duration) -> f32 {
-    (duration.as_nanos() as f32).clamp(1.0, LONGEST)
+    (duration.as_secs_f32() * 1e9).clamp(1.0, LONGEST)
 }
 
 /// A latency and when it was last touched; fits an atomic word.

@@ -4,7 +4,7 @@ use toolweir_core::{Instant, RANKED_MAX, Ranked};
 
 use crate::hash::mix;
 use crate::random::below;
-use crate::table::{Candidates, Slot, Table};
+use crate::table::{Candidates, Look, Slot, Table};
 
 /// Up to so many candidates are all looked at.
 pub(crate) const SCANNED_MAX: usize = 8;
@@ -32,52 +32,58 @@ fn class(key: Key) -> u64 {
 /// The best candidates so far, best first.
 #[derive(Debug)]
 pub(crate) struct Best<'t> {
-    held: [Option<(Key, &'t Slot)>; RANKED_MAX],
+    /// Unused places hold [`NOBODY`].
+    keys: [Key; RANKED_MAX],
+    slots: [Option<&'t Slot>; RANKED_MAX],
 }
+
+/// Behind every key.
+const NOBODY: Key = Key::MAX;
 
 impl<'t> Best<'t> {
     fn new() -> Self {
-        Self { held: [None; RANKED_MAX] }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (Key, &'t Slot)> {
-        self.held.iter().flatten().copied()
+        Self { keys: [NOBODY; RANKED_MAX], slots: [None; RANKED_MAX] }
     }
 
     fn holds(&self, slot: &Slot) -> bool {
-        self.iter().any(|(_, held)| held.id == slot.id)
+        self.slots.iter().flatten().any(|held| held.id == slot.id)
     }
 
     fn healthy(&self) -> usize {
-        self.iter().take_while(|(key, _)| class(*key) != UNHEALTHY).count()
+        self.keys.iter().take_while(|key| class(**key) < UNHEALTHY).count()
     }
 
     /// Takes `slot` in where it is among the best.
     fn offer(&mut self, key: Key, slot: &'t Slot) {
-        let behind = |held: &Option<(Key, &Slot)>| held.is_none_or(|(held, _)| key < held);
-        let Some(at) = self.held.iter().position(behind) else { return };
         // Ids that were given twice: the first counts.
-        if self.holds(slot) {
+        if key >= self.keys[RANKED_MAX - 1] || self.holds(slot) {
             return;
         }
-        self.held[at..].rotate_right(1);
-        self.held[at] = Some((key, slot));
+        let mut at = RANKED_MAX - 1;
+        while at > 0 && key < self.keys[at - 1] {
+            self.keys[at] = self.keys[at - 1];
+            self.slots[at] = self.slots[at - 1];
+            at -= 1;
+        }
+        self.keys[at] = key;
+        self.slots[at] = Some(slot);
     }
 
     /// Puts `slot` in front of all others.
     fn lead(&mut self, slot: &Slot) {
-        let at = self.iter().position(|(_, held)| held.id == slot.id);
-        if let Some(at) = at {
-            self.held[..=at].rotate_right(1);
+        let is_leader = |held: &Option<&Slot>| held.is_some_and(|held| held.id == slot.id);
+        if let Some(at) = self.slots.iter().position(is_leader) {
+            self.keys[..=at].rotate_right(1);
+            self.slots[..=at].rotate_right(1);
         }
     }
 
     pub(crate) fn first(&self) -> Option<&'t Slot> {
-        self.held[0].map(|(_, slot)| slot)
+        self.slots[0]
     }
 
     pub(crate) fn ranked(&self) -> Ranked {
-        self.iter().map(|(_, slot)| slot.id).collect()
+        self.slots.iter().flatten().map(|slot| slot.id).collect()
     }
 }
 
@@ -90,6 +96,7 @@ struct Judge {
 }
 
 impl Judge {
+    #[inline]
     fn key(&mut self, slot: &Slot) -> Key {
         let cost = slot.cell.cost(self.tick) * slot.scale;
         self.ties = self.ties.rotate_left(TIE_BITS) ^ u64::from(slot.id.get());
@@ -118,51 +125,70 @@ pub(crate) struct Request {
     pub(crate) want: usize,
 }
 
-/// The best of `candidates` at `now`.
+/// The best of `candidates`.
 pub(crate) fn rank<'t>(
     table: &'t Table,
     candidates: &Candidates<'_>,
     request: Request,
 ) -> Best<'t> {
-    let places = candidates.places(table);
-    let Request { now, tick, random, want } = request;
-    let mut judge = Judge { now, tick, ties: mix(random), trial_given: false };
-    let mut best = Best::new();
-    if places == 0 {
-        return best;
-    }
-    if places <= SCANNED_MAX || candidates.is_sparse() || table.mixed_priorities {
-        for slot in (0..places).filter_map(|place| candidates.get(table, place)) {
-            best.offer(judge.key(slot), slot);
-        }
-        return best;
-    }
+    candidates.visit(table, Cheapest { request, scan_all: table.mixed_priorities })
+}
 
-    // Two different places at random: the better of them leads, so that callers who rank at the same
-    // moment do not all run to one server.
-    let one = below(random as u32, places);
-    let other = (one + 1 + below((random >> 32) as u32, places - 1)) % places;
-    for slot in [one, other].into_iter().filter_map(|place| candidates.get(table, place)) {
-        best.offer(judge.key(slot), slot);
-    }
-    let leader = best.first().filter(|_| best.healthy() > 0);
-    if leader.is_some() && want <= 1 {
-        return best;
-    }
-    // The rest from a third place on; it goes on for as long as healthy servers are missing.
-    let third = below(mix(random ^ 1) as u32, places);
-    for place in (third..places).chain(0..third) {
-        if best.healthy() >= want.min(RANKED_MAX) {
-            break;
+/// Looks for the healthiest and cheapest.
+struct Cheapest {
+    request: Request,
+    scan_all: bool,
+}
+
+impl<'t> Look<'t> for Cheapest {
+    type Found = Best<'t>;
+
+    fn at(self, places: usize, sparse: bool, get: impl Fn(usize) -> Option<&'t Slot>) -> Best<'t> {
+        let Request { now, tick, random, want } = self.request;
+        let mut judge = Judge { now, tick, ties: mix(random), trial_given: false };
+        let mut best = Best::new();
+        if places <= SCANNED_MAX || sparse || self.scan_all {
+            let slots = (0..places).filter_map(get);
+            if want <= 1 {
+                // The usual case of a plain pick, without keeping the others in order.
+                for slot in slots {
+                    let key = judge.key(slot);
+                    if key < best.keys[0] {
+                        (best.keys[0], best.slots[0]) = (key, Some(slot));
+                    }
+                }
+            } else {
+                slots.for_each(|slot| best.offer(judge.key(slot), slot));
+            }
+            return best;
         }
-        if let Some(slot) = candidates.get(table, place).filter(|slot| !best.holds(slot)) {
+
+        // Two different places at random: the better of them leads, so that callers who rank at the same
+        // moment do not all run to one server.
+        let one = below(random as u32, places);
+        let other = (one + 1 + below((random >> 32) as u32, places - 1)) % places;
+        for slot in [one, other].into_iter().filter_map(&get) {
             best.offer(judge.key(slot), slot);
         }
+        let leader = best.first().filter(|_| best.healthy() > 0);
+        if leader.is_some() && want <= 1 {
+            return best;
+        }
+        // The rest from a third place on; it goes on for as long as healthy servers are missing.
+        let third = below(mix(random ^ 1) as u32, places);
+        for place in (third..places).chain(0..third) {
+            if best.healthy() >= want.min(RANKED_MAX) {
+                break;
+            }
+            if let Some(slot) = get(place).filter(|slot| !best.holds(slot)) {
+                best.offer(judge.key(slot), slot);
+            }
+        }
+        if let Some(leader) = leader.filter(|_| !judge.trial_given) {
+            best.lead(leader);
+        }
+        best
     }
-    if let Some(leader) = leader.filter(|_| !judge.trial_given) {
-        best.lead(leader);
-    }
-    best
 }
 
 /// The order of `candidates` for a sticky key (weighted rendezvous hashing): it depends on the key, the names and
@@ -173,26 +199,40 @@ pub(crate) fn rank_sticky<'t>(
     sticky: u64,
     now: Instant,
 ) -> Best<'t> {
-    let mut best = Best::new();
-    let mut home: Option<(Key, &Slot)> = None;
-    for slot in (0..candidates.places(table)).filter_map(|place| candidates.get(table, place)) {
-        let drawn = mix(sticky ^ slot.hash);
-        // In (0, 1]; its negative logarithm, by weight, is an exponential draw: the least one wins.
-        let unit = ((drawn >> 11) + 1) as f64 / (1_u64 << 53) as f64;
-        let draw = (-unit.ln()) as f32 * slot.scale;
-        let class = if slot.cell.is_healthy() { HEALTHY } else { UNHEALTHY };
-        best.offer(key(class, slot.priority, draw.abs(), drawn), slot);
-        let anyway = key(HEALTHY, slot.priority, draw.abs(), drawn);
-        if home.is_none_or(|(held, _)| anyway < held) {
-            home = Some((anyway, slot));
+    candidates.visit(table, Nearest { sticky, now })
+}
+
+/// Looks for the home of a sticky key.
+struct Nearest {
+    sticky: u64,
+    now: Instant,
+}
+
+impl<'t> Look<'t> for Nearest {
+    type Found = Best<'t>;
+
+    fn at(self, places: usize, _: bool, get: impl Fn(usize) -> Option<&'t Slot>) -> Best<'t> {
+        let mut best = Best::new();
+        let mut home: Option<(Key, &Slot)> = None;
+        for slot in (0..places).filter_map(get) {
+            let drawn = mix(self.sticky ^ slot.hash);
+            // In (0, 1]; its negative logarithm, by weight, is an exponential draw: the least one wins.
+            let unit = ((drawn >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+            let draw = (-unit.ln()) as f32 * slot.scale;
+            let class = if slot.cell.is_healthy() { HEALTHY } else { UNHEALTHY };
+            best.offer(key(class, slot.priority, draw.abs(), drawn), slot);
+            let anyway = key(HEALTHY, slot.priority, draw.abs(), drawn);
+            if home.is_none_or(|(held, _)| anyway < held) {
+                home = Some((anyway, slot));
+            }
         }
+        // An unhealthy server is tried with its own keys only.
+        if let Some((key, slot)) = home.filter(|(_, slot)| slot.cell.try_trial(self.now)) {
+            best.offer(key, slot);
+            best.lead(slot);
+        }
+        best
     }
-    // An unhealthy server is tried with its own keys only.
-    if let Some((key, slot)) = home.filter(|(_, slot)| slot.cell.try_trial(now)) {
-        best.offer(key, slot);
-        best.lead(slot);
-    }
-    best
 }
 
 /// The order in which `candidates` stand, without chance and without changing anything.
@@ -201,12 +241,25 @@ pub(crate) fn standing<'t>(
     candidates: &Candidates<'_>,
     tick: u32,
 ) -> Vec<&'t Slot> {
-    let mut slots: Vec<(Key, &Slot)> = Vec::new();
-    for slot in (0..candidates.places(table)).filter_map(|place| candidates.get(table, place)) {
-        let class = if slot.cell.is_healthy() { HEALTHY } else { UNHEALTHY };
-        slots.push((key(class, slot.priority, slot.cell.cost(tick) * slot.scale, 0), slot));
+    candidates.visit(table, Standing { tick })
+}
+
+/// Looks at all.
+struct Standing {
+    tick: u32,
+}
+
+impl<'t> Look<'t> for Standing {
+    type Found = Vec<&'t Slot>;
+
+    fn at(self, places: usize, _: bool, get: impl Fn(usize) -> Option<&'t Slot>) -> Self::Found {
+        let keyed = |slot: &'t Slot| {
+            let class = if slot.cell.is_healthy() { HEALTHY } else { UNHEALTHY };
+            (key(class, slot.priority, slot.cell.cost(self.tick) * slot.scale, 0), slot)
+        };
+        let mut slots: Vec<(Key, &Slot)> = (0..places).filter_map(get).map(keyed).collect();
+        slots.sort_by_key(|(key, slot)| (*key, slot.id));
+        slots.dedup_by_key(|(_, slot)| slot.id);
+        slots.into_iter().map(|(_, slot)| slot).collect()
     }
-    slots.sort_by_key(|(key, slot)| (*key, slot.id));
-    slots.dedup_by_key(|(_, slot)| slot.id);
-    slots.into_iter().map(|(_, slot)| slot).collect()
 }

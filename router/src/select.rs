@@ -20,7 +20,7 @@ impl Observer for Router {
             Event::CallEnd(end) => {
                 let allowed = end.call.deadline.map(|deadline| deadline - (now - end.elapsed));
                 self.with_cell(end.server.id, |cell| {
-                    cell.end();
+                    cell.end_heard();
                     cell.learn(&end.outcome, end.elapsed, allowed, now);
                 });
             }

@@ -98,6 +98,10 @@ impl Table {
 
     /// The servers that have all of `required`.
     pub(crate) fn having<C: AsRef<str>>(&self, required: &[C]) -> Candidates<'_> {
+        if let [capability] = required {
+            let having = self.having.get(capability.as_ref());
+            return Candidates::At(having.map_or(&[], |having| &having.at));
+        }
         let mut wanted = Bits::default();
         let mut rarest: Option<&Having> = None;
         for capability in required {
@@ -109,11 +113,7 @@ impl Table {
                 rarest = Some(having);
             }
         }
-        match rarest {
-            None => Candidates::All,
-            Some(one) if required.len() == 1 => Candidates::At(&one.at),
-            Some(rarest) => Candidates::Filtered(&rarest.at, wanted),
-        }
+        rarest.map_or(Candidates::All, |rarest| Candidates::Filtered(&rarest.at, wanted))
     }
 }
 
@@ -131,30 +131,34 @@ pub(crate) enum Candidates<'a> {
 }
 
 impl Candidates<'_> {
-    /// How many places there are.
-    pub(crate) fn places(&self, table: &Table) -> usize {
+    /// How many places there are, and the server at each; handed to `look`, which is thus compiled for each kind
+    /// of candidates on its own.
+    pub(crate) fn visit<'t, L: Look<'t>>(&self, table: &'t Table, look: L) -> L::Found {
+        let slot = |at: &u32| table.slots.get(*at as usize);
         match self {
-            Self::All => table.slots.len(),
-            Self::At(at) | Self::Filtered(at, _) => at.len(),
-            Self::Ids(ids) => ids.len(),
+            Self::All => look.at(table.slots.len(), false, |place| table.slots.get(place)),
+            Self::At(at) => look.at(at.len(), false, |place| at.get(place).and_then(slot)),
+            Self::Filtered(at, wanted) => look.at(at.len(), true, |place| {
+                at.get(place).and_then(slot).filter(|slot| slot.capabilities.contains(wanted))
+            }),
+            Self::Ids(ids) => {
+                look.at(ids.len(), false, |place| ids.get(place).and_then(|id| table.slot(*id)))
+            }
         }
     }
+}
 
-    /// The server at a place.
-    pub(crate) fn get<'t>(&self, table: &'t Table, place: usize) -> Option<&'t Slot> {
-        match self {
-            Self::All => table.slots.get(place),
-            Self::At(at) => at.get(place).and_then(|at| table.slots.get(*at as usize)),
-            Self::Filtered(at, wanted) => at
-                .get(place)
-                .and_then(|at| table.slots.get(*at as usize))
-                .filter(|slot| slot.capabilities.contains(wanted)),
-            Self::Ids(ids) => ids.get(place).and_then(|id| table.slot(*id)),
-        }
-    }
+/// Looks at candidates.
+pub(crate) trait Look<'t> {
+    /// What is found.
+    type Found;
 
-    /// Whether many places may be empty, so that a random choice would mostly miss.
-    pub(crate) fn is_sparse(&self) -> bool {
-        matches!(self, Self::Filtered(..))
-    }
+    /// Looks at `places`, each of which `get` fills or leaves empty; many are empty where they are `sparse`, so that a
+    /// random choice would mostly miss.
+    fn at(
+        self,
+        places: usize,
+        sparse: bool,
+        get: impl Fn(usize) -> Option<&'t Slot>,
+    ) -> Self::Found;
 }

@@ -4,6 +4,7 @@
 mod allocation;
 mod errors;
 mod health;
+mod model;
 mod observer;
 mod ranking;
 mod simulation;
