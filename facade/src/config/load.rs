@@ -116,7 +116,7 @@ impl Config {
     /// # Errors
     /// Neither is there, or the one that is cannot be read or is wrong.
     pub fn find() -> Result<(Self, Vec<Warning>), ConfigErrors> {
-        Self::find_in(Path::new("."))
+        Self::find_in(Path::new(""))
     }
 
     /// As [`find`](Self::find), in the directory `folder`.

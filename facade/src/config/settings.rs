@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::Uri;
+use http::uri::Authority;
 use jsonc_parser::ast::{Object, Value};
 
 use super::diagnostics::Severity;
@@ -23,9 +24,9 @@ pub struct Settings {
     pub admin: Option<SocketAddr>,
     /// `token`: what clients must present on both listeners.
     pub token: Option<Secret>,
-    /// `allowedHosts`: further values of `Host` that are answered.
+    /// `allowedHosts`: further values of `Host` that are answered, in small letters.
     pub allowed_hosts: Vec<String>,
-    /// `allowedOrigins`: values of `Origin` that are answered.
+    /// `allowedOrigins`: values of `Origin` that are answered, in small letters.
     pub allowed_origins: Vec<String>,
     /// `routes`: over the default ones.
     pub routes: Vec<Route>,
@@ -177,7 +178,7 @@ fn checked(
     for element in list {
         let Some(text) = walk.filled(element, &format!("{what}[]")) else { continue };
         if is_right(text.value()) {
-            strings.push(text.value().to_owned());
+            strings.push(text.value().to_ascii_lowercase());
         } else if what == "allowedHosts" {
             walk.error(span(element), "this is not a host")
                 .help("write `tools.example` or `tools.example:8808`");
@@ -190,8 +191,9 @@ fn checked(
 }
 
 fn is_host(text: &str) -> bool {
-    text.parse::<http::uri::Authority>()
-        .is_ok_and(|authority| !text.contains('@') && !authority.host().is_empty())
+    // A pattern would never match: hosts are compared whole.
+    let is_whole = !text.contains(['@', '*']);
+    text.parse::<Authority>().is_ok_and(|authority| is_whole && !authority.host().is_empty())
 }
 
 fn is_origin(text: &str) -> bool {

@@ -68,7 +68,9 @@ impl Source {
         let start = self.floor(bytes.start);
         let line = self.lines.partition_point(|begin| *begin <= start).max(1);
         let begin = self.lines.get(line - 1).copied().unwrap_or_default();
-        let end = self.floor(bytes.end).clamp(start, self.line_end(line).max(start));
+        // Nothing can be pointed at within a line's end.
+        let start = start.min(self.line_end(line));
+        let end = self.floor(bytes.end).clamp(start, self.line_end(line));
         Place { line, column: self.before(start) - self.before(begin) + 1, bytes: start..end }
     }
 
@@ -153,6 +155,7 @@ mod tests {
         assert_eq!(source.place(at..at + 1).to_string(), "2:8");
         assert_eq!(source.place(0..source.text().len()).bytes, 0..3);
         assert_eq!(source.place(900..901).to_string(), "3:2");
+        assert_eq!(source.place(4..5), source.place(3..5));
     }
 
     #[test]

@@ -223,7 +223,16 @@ fn pairs(
             value => walk.secret(value, &format!("{what}.{}", clean(name))),
         };
         let Some(secret) = secret else { continue };
+        let same =
+            |(other, _): &(String, Secret)| other != name && other.eq_ignore_ascii_case(name);
         match check(name, secret.expose()) {
+            Ok(()) if what == "headers" && pairs.iter().any(same) => {
+                walk.error(
+                    span(&property.name),
+                    format!("the header `{}` is given twice", clean(name)),
+                )
+                .help("remove one of the two: headers are the same in small and capital letters");
+            }
             Ok(()) => pairs.push((name.to_owned(), secret)),
             Err([wrong, help]) => drop(walk.error(span(&property.name), wrong).help(help)),
         }
