@@ -1,0 +1,108 @@
+//! Asking one server for everything that it lists.
+
+use std::sync::Arc;
+
+use toolweir_core::{Call, Error, Instant, Kind as ErrorKind, Method, RawJson, Server, ServerInfo};
+
+use super::item::{Item, Kind};
+
+/// How many pages of one list are asked for.
+const PAGES_MAX: usize = 1_000;
+/// How many entries of one list are kept.
+const ITEMS_MAX: usize = 10_000;
+/// JSON-RPC's code for a method that the server does not have.
+const METHOD_NOT_FOUND: i64 = -32601;
+
+/// What one server lists, in its own order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Listing {
+    items: [Arc<[Item]>; 4],
+}
+
+impl Listing {
+    pub(crate) fn of(&self, kind: Kind) -> &[Item] {
+        &self.items[kind.index()]
+    }
+
+    /// Whether nothing was ever listed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.iter().all(|items| items.is_empty())
+    }
+
+    pub(crate) fn has(&self, kind: Kind, name: &str) -> bool {
+        self.of(kind).iter().any(|item| &*item.name == name)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_tools(items: Vec<Item>) -> Self {
+        let mut listing = Self::default();
+        listing.items[Kind::Tool.index()] = items.into();
+        listing
+    }
+
+    /// Asks `server` for all pages of every list that it says it has. A list that fails keeps what `last` knew of it.
+    pub(crate) async fn fetch(
+        server: &dyn Server,
+        info: &ServerInfo,
+        last: &Self,
+        deadline: Instant,
+    ) -> (Self, Option<Error>) {
+        let mut listing = last.clone();
+        let mut failure = None;
+        for kind in Kind::ALL {
+            if info.capabilities.member(kind.capability()).is_none() {
+                listing.items[kind.index()] = Arc::default();
+                continue;
+            }
+            match fetch(server, kind, deadline).await {
+                Ok(items) => listing.items[kind.index()] = items.into(),
+                Err(error) => failure = Some(error),
+            }
+        }
+        (listing, failure)
+    }
+}
+
+async fn fetch(server: &dyn Server, kind: Kind, deadline: Instant) -> Result<Vec<Item>, Error> {
+    let mut items = Vec::new();
+    let mut cursor: Option<RawJson> = None;
+    for _ in 0..PAGES_MAX {
+        let params = match &cursor {
+            Some(cursor) => {
+                let params = RawJson::EMPTY_OBJECT.edit().set("cursor", cursor).finish();
+                Some(params.map_err(|error| Error::new(ErrorKind::Internal).caused_by(error))?)
+            }
+            None => None,
+        };
+        let page = match server.call(&Call::new(kind.method(), params).deadline(deadline)).await {
+            Ok(reply) => reply.result,
+            Err(error) if error.kind() == (ErrorKind::Protocol { code: METHOD_NOT_FOUND }) => {
+                return Ok(items);
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(list) = page.member(kind.member()).map(|part| part.to_json()) {
+            items.extend(list.items().filter_map(|item| Item::read(kind, item.to_json())));
+        }
+        if items.len() > ITEMS_MAX {
+            tracing::warn!(list = %kind.method(), "more than {ITEMS_MAX} entries; the rest is left out");
+            items.truncate(ITEMS_MAX);
+            return Ok(items);
+        }
+        let next = page
+            .member("nextCursor")
+            .map(|part| part.to_json())
+            .filter(|next| *next != RawJson::NULL);
+        match next {
+            // A server that gives the same cursor again would never end.
+            Some(next) if cursor.as_ref() != Some(&next) => cursor = Some(next),
+            _ => return Ok(items),
+        }
+    }
+    Ok(items)
+}
+
+/// The list that a `list_changed` notification speaks of.
+pub(crate) fn is_list_changed(method: &Method) -> bool {
+    Kind::ALL.iter().any(|kind| kind.changed() == *method)
+}

@@ -1,0 +1,11 @@
+//! What all servers offer, under the names that clients see.
+
+mod item;
+mod listing;
+mod merge;
+
+pub(crate) use self::{
+    item::{Item, Kind},
+    listing::{Listing, is_list_changed},
+    merge::{Catalogue, Source},
+};

@@ -1,0 +1,193 @@
+//! From a configuration to an orchestrator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use toolweir_core::{Call, Error, Instant, Kind, Reply, Server, ServerInfo};
+use toolweir_wire::{Endpoint, HttpServer, Options, Program, StdioServer};
+
+use crate::config::{self, Config, Setting, Transport};
+use crate::handlers::Handlers;
+use crate::orchestrator::{BuildError, Builder, Member};
+
+impl Builder {
+    /// Takes everything from a configuration: servers, routes, handlers, patterns.
+    ///
+    /// # Errors
+    /// Fails where a server's transport cannot be set up or a handler makes no sense; what the configuration's own
+    /// reader can see it has refused already.
+    pub fn from_config(config: &Config) -> Result<Self, BuildError> {
+        let settings = &config.settings;
+        let connect_timeout = settings.connect_timeout.unwrap_or(Duration::from_secs(60));
+        let mut builder = Self { connect_timeout: Some(connect_timeout), ..Self::default() };
+        builder.router = router(settings);
+        builder.metrics = toolweir_metrics::Config::default().alerts(alerts(&settings.alerts));
+        if let Setting::On(cache) = settings.policies.cache {
+            if let Some(entries) = cache.max_entries {
+                builder.cache = builder.cache.max_entries(entries);
+            }
+            if let Some(bytes) = cache.max_bytes {
+                builder.cache = builder.cache.max_bytes(bytes);
+            }
+        }
+        let mut handlers = Handlers::builtin();
+        for handler in &settings.handlers {
+            handlers =
+                handlers.with(&handler.request_type, handler.handler.value()).map_err(|error| {
+                    BuildError::Handler {
+                        request_type: handler.request_type.clone(),
+                        message: error.to_string(),
+                    }
+                })?;
+        }
+        builder.handlers = Some(handlers);
+        for server in config.servers.iter().filter(|server| !server.disabled) {
+            builder.members.push(member(config, server, connect_timeout)?);
+        }
+        Ok(builder)
+    }
+}
+
+fn router(settings: &config::Settings) -> toolweir_router::Config {
+    let mut routes = toolweir_router::Routes::default();
+    for route in &settings.routes {
+        routes = routes.with(route.request_type.clone(), route.capabilities.clone());
+    }
+    let router = toolweir_router::Config::default().routes(routes);
+    match &settings.default_capability {
+        Some(capability) => router.default_capability(capability.clone()),
+        None => router,
+    }
+}
+
+fn member(
+    config: &Config,
+    server: &config::Server,
+    connect_timeout: Duration,
+) -> Result<Member, BuildError> {
+    let name: Arc<str> = server.name.as_str().into();
+    let transport = transport(&name, server, connect_timeout)
+        .map_err(|source| BuildError::Transport { server: server.name.clone(), source })?;
+    let policies = config.policies(server);
+    let mut member = Member::new(name, transport)
+        .capabilities(server.capabilities.iter().cloned())
+        .prefix(server.prefix.clone());
+    member.trusted = server.trusted;
+    member.breaker = match policies.breaker {
+        Setting::Off => None,
+        Setting::Inherit => Some(toolweir_breaker::Config::default()),
+        Setting::On(given) => {
+            let mut breaker = toolweir_breaker::Config::default();
+            if let Some(failures) = given.failures {
+                breaker = breaker.failures(failures.get());
+            }
+            if let Some(cooldown) = given.cooldown {
+                breaker = breaker.cooldown(cooldown);
+                breaker = breaker.max_cooldown(cooldown.max(Duration::from_secs(300)));
+            }
+            Some(breaker)
+        }
+    };
+    if let Setting::On(given) = policies.rate_limit {
+        let mut limit = toolweir_ratelimit::Config::default();
+        if let Some(rate) = given.requests_per_second {
+            limit = limit.requests_per_second(rate);
+        }
+        if let Some(burst) = given.burst {
+            limit = limit.burst(burst.get());
+        }
+        if let Some(wait) = given.max_wait {
+            limit = limit.max_wait(wait);
+        }
+        member.limit = Some(limit);
+    }
+    match policies.cache {
+        Setting::Off => member.cached = false,
+        Setting::Inherit => {}
+        Setting::On(cache) => member.ttl = cache.ttl,
+    }
+    if let Some(timeout) = policies.timeout {
+        member.timeout = timeout;
+    }
+    for (tool, policy) in &server.tools {
+        member = member.tool_hints(tool.clone(), policy.hints);
+        if let Some(ttl) = policy.ttl {
+            member = member.tool_ttl(tool.clone(), ttl);
+        }
+    }
+    Ok(member)
+}
+
+fn transport(
+    name: &Arc<str>,
+    server: &config::Server,
+    connect_timeout: Duration,
+) -> Result<Arc<dyn Server>, Error> {
+    let options = Options::default().connect_timeout(connect_timeout);
+    Ok(match &server.transport {
+        Some(Transport::Stdio(stdio)) => {
+            let mut program = Program::new(stdio.command.value())
+                .args(stdio.args.iter().map(config::Text::value));
+            for (variable, value) in &stdio.env {
+                program = program.env(variable, value.expose());
+            }
+            if let Some(folder) = &stdio.cwd {
+                program = program.cwd(folder.value());
+            }
+            Arc::new(StdioServer::new(name.clone(), program, options))
+        }
+        Some(Transport::Http(http)) => {
+            let mut endpoint = Endpoint::new(http.url.value())?;
+            for (header, value) in &http.headers {
+                endpoint = endpoint.header(header, value.expose())?;
+            }
+            Arc::new(HttpServer::new(name.clone(), endpoint, options)?)
+        }
+        _ => Arc::new(Nowhere(name.clone())),
+    })
+}
+
+/// A server whose configuration does not say how it is reached: registered, and never there.
+struct Nowhere(Arc<str>);
+
+impl Nowhere {
+    fn error(&self) -> Error {
+        Error::new(Kind::Unreachable)
+            .server(self.0.clone())
+            .message("the configuration gives neither `command` nor `url`")
+    }
+}
+
+#[async_trait]
+impl Server for Nowhere {
+    async fn call(&self, _: &Call) -> Result<Reply, Error> {
+        Err(self.error())
+    }
+
+    async fn connect(&self, _: Instant) -> Result<Arc<ServerInfo>, Error> {
+        Err(self.error())
+    }
+}
+
+fn alerts(given: &config::Alerts) -> toolweir_metrics::Alerts {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let mut alerts = toolweir_metrics::Alerts::default();
+    if let Some(latency) = given.high_latency {
+        alerts.latency_ms = millis(latency);
+    }
+    if let Some(errors) = given.errors_in_last_100 {
+        alerts.errors = errors;
+        alerts.errors_clear = alerts.errors_clear.min(errors);
+    }
+    if let Some(rate) = given.error_rate {
+        alerts.thresholds.error_rate = rate;
+    }
+    if let Some(latency) = given.latency_p99 {
+        alerts.thresholds.latency_p99_ms = latency.as_secs_f64() * 1e3;
+    }
+    if let Some(latency) = given.latency_p50 {
+        alerts.thresholds.latency_p50_ms = latency.as_secs_f64() * 1e3;
+    }
+    alerts
+}

@@ -1,0 +1,219 @@
+//! One server with everything that guards it.
+
+mod flight;
+mod panics;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use toolweir_breaker::Breaker;
+use toolweir_core::{
+    Call, Clock, Error, Hints, Instant, Kind, Observer, Outcome, Permit, Reply, Server, ServerId,
+    ServerInfo, ServerRef, TokioClock,
+};
+use toolweir_ratelimit::Bucket;
+
+use self::flight::Flight;
+pub(crate) use self::panics::caught;
+use crate::catalogue::{Item, Listing};
+
+/// A registered server.
+pub(crate) struct Endpoint {
+    pub(crate) id: ServerId,
+    pub(crate) name: Arc<str>,
+    pub(crate) server: Arc<dyn Server>,
+    pub(crate) capabilities: Vec<String>,
+    pub(crate) prefix: String,
+    pub(crate) trusted: bool,
+    /// What the configuration says of single tools.
+    pub(crate) tools: Vec<(String, ToolRule)>,
+    pub(crate) breaker: Option<Breaker<TokioClock>>,
+    pub(crate) bucket: Option<Bucket>,
+    /// How long a call waits for its turn where no other server can answer.
+    pub(crate) max_wait: Duration,
+    pub(crate) timeout: Duration,
+    /// How long tools' results are kept where nothing more special is said; `None`: not at all.
+    pub(crate) ttl: Option<Duration>,
+    /// Whether anything of this server is cached.
+    pub(crate) cached: bool,
+    /// The last known lists, kept while the server is away.
+    pub(crate) listing: ArcSwap<Listing>,
+    pub(crate) status: RwLock<Status>,
+    /// The server asked for a pause until then.
+    paused_until: AtomicU64,
+}
+
+/// What the configuration says of one tool.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ToolRule {
+    pub(crate) hints: Hints,
+    pub(crate) ttl: Option<Duration>,
+}
+
+/// How a server is at the moment.
+#[derive(Clone, Debug)]
+pub(crate) enum Status {
+    /// Not tried yet.
+    Starting,
+    Up(Arc<ServerInfo>),
+    Down(Error),
+}
+
+/// The settings of an [`Endpoint`].
+pub(crate) struct Settings {
+    pub(crate) capabilities: Vec<String>,
+    pub(crate) prefix: String,
+    pub(crate) trusted: bool,
+    pub(crate) tools: Vec<(String, ToolRule)>,
+    pub(crate) breaker: Option<Breaker<TokioClock>>,
+    pub(crate) bucket: Option<Bucket>,
+    pub(crate) max_wait: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) cached: bool,
+}
+
+impl Endpoint {
+    pub(crate) fn new(
+        id: ServerId,
+        name: Arc<str>,
+        server: Arc<dyn Server>,
+        settings: Settings,
+    ) -> Self {
+        let Settings {
+            capabilities,
+            prefix,
+            trusted,
+            tools,
+            breaker,
+            bucket,
+            max_wait,
+            timeout,
+            ttl,
+            cached,
+        } = settings;
+        Self {
+            id,
+            name,
+            server,
+            capabilities,
+            prefix,
+            trusted,
+            tools,
+            breaker,
+            bucket,
+            max_wait,
+            timeout,
+            ttl,
+            cached,
+            listing: ArcSwap::default(),
+            status: RwLock::new(Status::Starting),
+            paused_until: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn as_ref(&self) -> ServerRef<'_> {
+        ServerRef { id: self.id, name: &self.name }
+    }
+
+    /// One call's way through this server: breaker, limit, deadline, and the only I/O between them.
+    ///
+    /// What was taken is given back on return, on error and on drop.
+    ///
+    /// `paid` says that the call has waited for its [`turn`](Self::turn), which charged the limit.
+    pub(crate) async fn call(
+        &self,
+        call: &Call,
+        observers: &[Arc<dyn Observer>],
+        paid: bool,
+    ) -> Result<Reply, Error> {
+        let now = TokioClock.now();
+        self.admit_pause(now)?;
+        let breaker = match &self.breaker {
+            Some(breaker) => {
+                Some(Permit::acquire(breaker, call, now).map_err(|kind| self.refused(kind))?)
+            }
+            None => None,
+        };
+        let limit = match &self.bucket {
+            Some(bucket) if !paid => {
+                Some(Permit::acquire(bucket, call, now).map_err(|kind| self.refused(kind))?)
+            }
+            _ => None,
+        };
+        let deadline = call.deadline.unwrap_or(Instant::FAR_FUTURE).min(now + self.timeout);
+        let flight = Flight::start(self, call, observers, now);
+        let timed = call.clone().deadline(deadline);
+        let answer = caught(self.server.call(&timed));
+        let result = tokio::time::timeout_at(deadline.into_std().into(), answer)
+            .await
+            .unwrap_or_else(|_| Err(Error::new(Kind::Timeout).server(self.name.clone())));
+        let now = TokioClock.now();
+        let outcome = Outcome::of(&result);
+        if let Some(breaker) = breaker {
+            breaker.settle(&outcome, now);
+        }
+        if let Some(limit) = limit {
+            limit.settle(&outcome, now);
+        }
+        self.settle_pause(&outcome, now);
+        flight.end(&outcome, &result, now);
+        result
+    }
+
+    /// Waits for a turn at the limit, for `max_wait` and until `deadline` at most; then the call can be made without
+    /// being charged again.
+    pub(crate) async fn turn(&self, deadline: Option<Instant>) -> Result<(), Error> {
+        let Some(bucket) = &self.bucket else { return Ok(()) };
+        let latest = deadline.unwrap_or(Instant::FAR_FUTURE).min(TokioClock.now() + self.max_wait);
+        bucket.acquire_by(latest).await.map_err(|refusal| self.refused(refusal.into()))
+    }
+
+    fn refused(&self, kind: Kind) -> Error {
+        Error::new(kind).server(self.name.clone())
+    }
+
+    /// A server that asked for a pause is left alone for so long, whether or not it has a limit of ours.
+    fn admit_pause(&self, now: Instant) -> Result<(), Error> {
+        let until = Instant::from_nanos(self.paused_until.load(Ordering::Relaxed));
+        if until > now {
+            Err(self.refused(Kind::RateLimited { retry_after: until - now }))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn settle_pause(&self, outcome: &Outcome, now: Instant) {
+        const LONGEST: Duration = Duration::from_secs(300);
+        if let Outcome::Throttled { retry_after: Some(retry_after) } = outcome {
+            let until = now + (*retry_after).min(LONGEST);
+            self.paused_until.fetch_max(until.as_nanos(), Ordering::Relaxed);
+        }
+    }
+
+    /// What is believed of a tool: the configuration's word first, then, of a trusted server, its own.
+    pub(crate) fn hints(&self, item: &Item) -> Hints {
+        let own = if self.trusted { item.claimed } else { Hints::default() };
+        let said = self.rule(&item.name).hints;
+        let mut hints = Hints::default();
+        hints.read_only = said.read_only.or(own.read_only);
+        hints.idempotent = said.idempotent.or(own.idempotent);
+        hints.destructive = said.destructive.or(own.destructive);
+        hints.open_world = said.open_world.or(own.open_world);
+        hints
+    }
+
+    pub(crate) fn rule(&self, tool: &str) -> ToolRule {
+        self.tools.iter().find(|(name, _)| name == tool).map(|(_, rule)| *rule).unwrap_or_default()
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.status.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_status(&self, status: Status) {
+        *self.status.write().unwrap_or_else(std::sync::PoisonError::into_inner) = status;
+    }
+}

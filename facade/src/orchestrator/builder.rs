@@ -1,0 +1,425 @@
+//! Putting an orchestrator together, from a configuration or from code.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use toolweir_breaker::Breaker;
+use toolweir_cache::ReplyCache;
+use toolweir_core::{Clock, Event, Hints, Observer, Server, ServerId, ServerRef, TokioClock};
+use toolweir_metrics::Recorder;
+use toolweir_ratelimit::Bucket;
+use toolweir_router::{Registration, Router};
+
+use super::supervise::{Ear, Signals, Supervisor};
+use super::{Inner, Orchestrator};
+use crate::catalogue::Catalogue;
+use crate::endpoint::{Endpoint, Settings, ToolRule};
+use crate::handlers::Handlers;
+
+/// The deadline of a call where nothing else is said.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a server may take to be there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Puts an [`Orchestrator`] together.
+///
+/// ```
+/// use std::sync::Arc;
+/// use toolweir::{Member, Orchestrator};
+/// # use toolweir::core::{Call, Error, RawJson, Reply, Server};
+/// # struct Echo;
+/// # #[async_trait::async_trait]
+/// # impl Server for Echo {
+/// #     async fn call(&self, _: &Call) -> Result<Reply, Error> { Ok(Reply::new(RawJson::EMPTY_OBJECT)) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let orchestrator = Orchestrator::builder()
+///     .member(Member::new("echo", Arc::new(Echo)).capabilities(["echo"]))
+///     .start()?;
+/// assert_eq!(orchestrator.capable(&["echo"]), ["echo"]);
+/// orchestrator.shutdown(std::time::Duration::from_secs(1)).await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Default)]
+pub struct Builder {
+    pub(crate) members: Vec<Member>,
+    pub(crate) observers: Vec<Arc<dyn Observer>>,
+    pub(crate) router: toolweir_router::Config,
+    pub(crate) metrics: toolweir_metrics::Config,
+    pub(crate) cache: toolweir_cache::Config,
+    pub(crate) handlers: Option<Handlers>,
+    pub(crate) connect_timeout: Option<Duration>,
+}
+
+/// A server to be registered, and what holds for it.
+pub struct Member {
+    pub(crate) name: Arc<str>,
+    pub(crate) server: Arc<dyn Server>,
+    pub(crate) capabilities: Vec<String>,
+    pub(crate) prefix: String,
+    pub(crate) trusted: bool,
+    pub(crate) breaker: Option<toolweir_breaker::Config>,
+    pub(crate) limit: Option<toolweir_ratelimit::Config>,
+    pub(crate) timeout: Duration,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) cached: bool,
+    pub(crate) tools: BTreeMap<String, ToolRule>,
+}
+
+impl Member {
+    /// A server under `name`, which is also the prefix of its tools: breaker on, no rate limit, results of tools not
+    /// cached, annotations not believed.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>, server: Arc<dyn Server>) -> Self {
+        let name = name.into();
+        Self {
+            prefix: name.to_string(),
+            name,
+            server,
+            capabilities: Vec::new(),
+            trusted: false,
+            breaker: Some(toolweir_breaker::Config::default()),
+            limit: None,
+            timeout: TIMEOUT,
+            ttl: None,
+            cached: true,
+            tools: BTreeMap::new(),
+        }
+    }
+
+    /// What the server can be asked for.
+    #[must_use]
+    pub fn capabilities(
+        mut self,
+        capabilities: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.capabilities.extend(capabilities.into_iter().map(Into::into));
+        self
+    }
+
+    /// Another prefix for its tools' and prompts' names; none where it is empty.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Believes what the server says of its tools' effects.
+    #[must_use]
+    pub fn trusted(mut self) -> Self {
+        self.trusted = true;
+        self
+    }
+
+    /// Another breaker; `None`: no breaker.
+    #[must_use]
+    pub fn breaker(mut self, config: impl Into<Option<toolweir_breaker::Config>>) -> Self {
+        self.breaker = config.into();
+        self
+    }
+
+    /// A rate limit; `None`: no limit.
+    #[must_use]
+    pub fn rate_limit(mut self, config: impl Into<Option<toolweir_ratelimit::Config>>) -> Self {
+        self.limit = config.into();
+        self
+    }
+
+    /// The deadline of its calls.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Keeps the results of its read-only tools for `ttl`.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Caches nothing of this server.
+    #[must_use]
+    pub fn uncached(mut self) -> Self {
+        self.cached = false;
+        self
+    }
+
+    /// What is known of one tool's effects; believed whatever the server says.
+    #[must_use]
+    pub fn tool_hints(mut self, tool: impl Into<String>, hints: Hints) -> Self {
+        self.tools.entry(tool.into()).or_default().hints = hints;
+        self
+    }
+
+    /// Keeps the results of one tool for `ttl`, where it is known to be read-only.
+    #[must_use]
+    pub fn tool_ttl(mut self, tool: impl Into<String>, ttl: Duration) -> Self {
+        self.tools.entry(tool.into()).or_default().ttl = Some(ttl);
+        self
+    }
+}
+
+/// Why an orchestrator cannot be put together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Two servers have one name.
+    #[error("two servers are called `{0}`")]
+    DuplicateName(String),
+    /// A value of a pattern's configuration makes no sense.
+    #[error("{server}: {pattern}: {source}")]
+    Setting {
+        /// The server that it was meant for; `toolweir` where it is meant for all.
+        server: String,
+        /// `breaker`, `rateLimit`, `cache`, `metrics` or `router`.
+        pattern: &'static str,
+        /// What is wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A server's transport cannot be set up.
+    #[error("{server}: {source}")]
+    Transport {
+        /// The server.
+        server: String,
+        /// What is wrong.
+        source: toolweir_core::Error,
+    },
+    /// A handler of the configuration makes no sense.
+    #[error("handler of `{request_type}`: {message}")]
+    Handler {
+        /// The request type.
+        request_type: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+fn setting<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    server: &str,
+    pattern: &'static str,
+) -> impl FnOnce(E) -> BuildError {
+    let server = server.to_owned();
+    move |source| BuildError::Setting { server, pattern, source: source.into() }
+}
+
+impl Builder {
+    /// Registers a server; the order decides where two servers list the same name.
+    #[must_use]
+    pub fn member(mut self, member: Member) -> Self {
+        self.members.push(member);
+        self
+    }
+
+    /// Adds an observer beside the router and the metrics.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
+    /// Routes and ranking.
+    #[must_use]
+    pub fn router(mut self, config: toolweir_router::Config) -> Self {
+        self.router = config;
+        self
+    }
+
+    /// Metrics and alerts.
+    #[must_use]
+    pub fn metrics(mut self, config: toolweir_metrics::Config) -> Self {
+        self.metrics = config;
+        self
+    }
+
+    /// The bounds of the cache.
+    #[must_use]
+    pub fn cache(mut self, config: toolweir_cache::Config) -> Self {
+        self.cache = config;
+        self
+    }
+
+    /// How routed requests become calls of tools.
+    #[must_use]
+    pub fn handlers(mut self, handlers: Handlers) -> Self {
+        self.handlers = Some(handlers);
+        self
+    }
+
+    /// How long a server may take to be there.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = Some(timeout);
+        self
+    }
+
+    /// Starts the orchestrator on the current tokio runtime. Servers are connected in the background.
+    ///
+    /// # Errors
+    /// Fails where two servers have one name, or a setting makes no sense.
+    ///
+    /// # Panics
+    /// Panics outside a tokio runtime.
+    pub fn start(self) -> Result<Orchestrator, BuildError> {
+        let connect_timeout = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        let router =
+            Router::new(self.router).map_err(setting("toolweir", "router"))?.with_clock(TokioClock);
+        let router = Arc::new(router);
+        let metrics = Recorder::with_clocks(self.metrics, Arc::new(TokioClock), wall_clock)
+            .map_err(setting("toolweir", "metrics"))?;
+        let store =
+            ReplyCache::with_clock(self.cache, TokioClock).map_err(setting("toolweir", "cache"))?;
+        let mut observers: Vec<Arc<dyn Observer>> = vec![router.clone(), Arc::new(metrics.clone())];
+        observers.extend(self.observers);
+        let mut endpoints: Vec<Arc<Endpoint>> = Vec::with_capacity(self.members.len());
+        for member in self.members {
+            if endpoints.iter().any(|endpoint| endpoint.name == member.name) {
+                return Err(BuildError::DuplicateName(member.name.to_string()));
+            }
+            endpoints.push(Arc::new(endpoint(member, &router, &observers)?));
+        }
+        let (untried, _) = watch::channel(endpoints.len());
+        let orchestrator = Orchestrator(Arc::new(Inner {
+            endpoints,
+            router,
+            metrics,
+            store,
+            handlers: self.handlers.unwrap_or_else(Handlers::builtin),
+            observers,
+            catalogue: ArcSwap::from_pointee(Catalogue::default()),
+            merging: Mutex::new(()),
+            subscribers: Mutex::default(),
+            untried,
+            connect_timeout,
+            started: TokioClock.now(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }));
+        orchestrator.supervise();
+        Ok(orchestrator)
+    }
+}
+
+impl Orchestrator {
+    /// Begins to look after every server.
+    fn supervise(&self) {
+        for endpoint in &self.0.endpoints {
+            let signals = Arc::new(Signals::default());
+            let inner = Arc::downgrade(&self.0);
+            let ear = Arc::new(Ear {
+                endpoint: endpoint.clone(),
+                inner: inner.clone(),
+                signals: signals.clone(),
+            });
+            let weak = Arc::downgrade(&ear);
+            endpoint.server.subscribe(weak);
+            let connect_timeout = self.0.connect_timeout;
+            let supervisor = Supervisor {
+                endpoint: endpoint.clone(),
+                inner,
+                signals,
+                connect_timeout,
+                _ear: ear,
+            };
+            let stop = self.0.stop.clone();
+            self.0.tasks.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = supervisor.run() => {}
+                }
+            });
+        }
+    }
+}
+
+fn endpoint(
+    member: Member,
+    router: &Router,
+    observers: &[Arc<dyn Observer>],
+) -> Result<Endpoint, BuildError> {
+    let name = member.name.clone();
+    let registration = Registration::new(name.clone())
+        .capabilities(member.capabilities.iter().map(String::as_str));
+    let id = router.register(registration);
+    let breaker = match member.breaker {
+        Some(config) => {
+            let breaker =
+                Breaker::with_clock(config, TokioClock).map_err(setting(&name, "breaker"))?;
+            Some(heard(breaker, id, &name, observers))
+        }
+        None => None,
+    };
+    let max_wait = member.limit.as_ref().map_or(Duration::ZERO, |config| config.max_wait);
+    let bucket = match &member.limit {
+        Some(config) => Some(
+            Bucket::with_clock(config, Arc::new(TokioClock))
+                .map_err(setting(&name, "rateLimit"))?,
+        ),
+        None => None,
+    };
+    let settings = Settings {
+        capabilities: member.capabilities,
+        prefix: member.prefix,
+        trusted: member.trusted,
+        tools: member.tools.into_iter().collect(),
+        breaker,
+        bucket,
+        max_wait,
+        timeout: member.timeout,
+        ttl: member.ttl,
+        cached: member.cached,
+    };
+    Ok(Endpoint::new(id, name, member.server, settings))
+}
+
+/// Lets observers hear of a breaker's transitions.
+fn heard(
+    breaker: Breaker<TokioClock>,
+    id: ServerId,
+    name: &Arc<str>,
+    observers: &[Arc<dyn Observer>],
+) -> Breaker<TokioClock> {
+    let (name, observers) = (name.clone(), observers.to_vec());
+    breaker.on_transition(move |transition| {
+        tracing::info!(
+            server = &*name,
+            from = transition.from.name(),
+            to = transition.to.name(),
+            "breaker"
+        );
+        let event =
+            Event::Breaker { server: ServerRef { id, name: &name }, state: transition.to.name() };
+        for observer in &observers {
+            observer.on_event(&event, TokioClock.now());
+        }
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "stamps records for people")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("members", &self.members).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut debug = f.debug_struct("Member");
+        debug
+            .field("name", &self.name)
+            .field("capabilities", &self.capabilities)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,159 @@
+//! How the servers are, for people and programs.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use toolweir_core::{RawJson, ServerId};
+use toolweir_metrics::{Dashboard, Health, Recorder};
+use toolweir_router::Router;
+
+use super::Orchestrator;
+use crate::catalogue::Kind;
+use crate::endpoint::{Endpoint, Status};
+
+/// Whether a server can be called now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Readiness {
+    /// Not tried yet.
+    Starting,
+    /// Connected, or reached by its last probe.
+    Healthy,
+    /// Not reached at the last attempt; it is tried again in the background.
+    Unhealthy,
+}
+
+/// What is known of one server.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ServerReport {
+    /// Its name in the configuration.
+    pub name: String,
+    /// What it can be asked for.
+    pub capabilities: Vec<String>,
+    /// Whether it can be called now.
+    pub health_status: Readiness,
+    /// Why not, where it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its breaker: `closed`, `open`, `half_open`; absent where it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<&'static str>,
+    /// The protocol revision that is spoken with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol_version: Option<String>,
+    /// Its name and version in its own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<RawJson>,
+    /// Its tools, by the names that clients see.
+    pub tools: Vec<String>,
+    /// Its prompts, likewise.
+    pub prompts: Vec<String>,
+    /// Its resources' URIs.
+    pub resources: Vec<String>,
+}
+
+/// The state of the whole: the metrics' dashboard and every server's standing.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Standing {
+    /// Operations, servers by their statistics, alerts, the score.
+    #[serde(flatten)]
+    pub dashboard: Dashboard,
+    /// The check against the thresholds.
+    pub health: Health,
+    /// Every registered server.
+    pub upstreams: Vec<ServerReport>,
+    /// What is withheld or unusual in the lists.
+    pub problems: Vec<String>,
+}
+
+impl Orchestrator {
+    /// The servers that have all of `capabilities`, best first, by their names.
+    #[must_use]
+    pub fn capable<C: AsRef<str>>(&self, capabilities: &[C]) -> Vec<String> {
+        let ids = self.0.router.capable(capabilities);
+        ids.into_iter()
+            .filter_map(|id: ServerId| Some(self.endpoint(id)?.name.to_string()))
+            .collect()
+    }
+
+    /// Waits until every server has been tried once, for `patience` at most, and tells how they are.
+    pub async fn ready(&self, patience: Duration) -> Vec<ServerReport> {
+        let mut untried = self.0.untried.subscribe();
+        let _ = tokio::time::timeout(patience, untried.wait_for(|count| *count == 0)).await;
+        self.servers()
+    }
+
+    /// How every server is, in the order of the configuration.
+    #[must_use]
+    pub fn servers(&self) -> Vec<ServerReport> {
+        self.0.endpoints.iter().map(|endpoint| self.server_report(endpoint)).collect()
+    }
+
+    fn server_report(&self, endpoint: &Endpoint) -> ServerReport {
+        let catalogue = self.0.catalogue.load();
+        let names = |kind: Kind| -> Vec<String> {
+            let mut names: Vec<String> = catalogue
+                .names(kind)
+                .filter(|(_, found)| found.server == endpoint.id)
+                .map(|(name, _)| name.to_string())
+                .collect();
+            names.sort_unstable();
+            names
+        };
+        let (health_status, reason, info) = match endpoint.status() {
+            Status::Starting => (Readiness::Starting, None, None),
+            Status::Up(info) => (Readiness::Healthy, None, Some(info)),
+            Status::Down(error) => (Readiness::Unhealthy, Some(error.to_string()), None),
+        };
+        ServerReport {
+            name: endpoint.name.to_string(),
+            capabilities: endpoint.capabilities.clone(),
+            health_status,
+            reason,
+            breaker: endpoint.breaker.as_ref().map(|breaker| breaker.state().name()),
+            protocol_version: info.as_ref().map(|info| info.protocol_version.to_string()),
+            identity: info.map(|info| info.identity.clone()),
+            tools: names(Kind::Tool),
+            prompts: names(Kind::Prompt),
+            resources: names(Kind::Resource),
+        }
+    }
+
+    /// The metrics' dashboard: totals, statistics by server, active alerts, the score.
+    #[must_use]
+    pub fn dashboard(&self) -> Dashboard {
+        self.0.metrics.dashboard()
+    }
+
+    /// The check of all operations against the thresholds.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.0.metrics.health()
+    }
+
+    /// Everything at once, as `GET /health` gives it.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        Standing {
+            dashboard: self.dashboard(),
+            health: self.health(),
+            upstreams: self.servers(),
+            problems: self.0.catalogue.load().problems().to_vec(),
+        }
+    }
+
+    /// The recorder, for more than the dashboard tells.
+    #[must_use]
+    pub fn metrics(&self) -> &Recorder {
+        &self.0.metrics
+    }
+
+    /// The router, for its explanations.
+    #[must_use]
+    pub fn router(&self) -> &Router {
+        &self.0.router
+    }
+}

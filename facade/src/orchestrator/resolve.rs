@@ -1,0 +1,166 @@
+//! From what a client asks for to the servers that can answer, under their own names.
+
+use std::sync::Arc;
+
+use toolweir_core::{Call, Error, Hints, Kind as ErrorKind, Method, RawJson, Reply, ServerId};
+
+use super::supervise::LIST_PATIENCE;
+use super::{Orchestrator, is_up};
+use crate::catalogue::Kind;
+use crate::endpoint::Endpoint;
+
+/// A call as its server knows it, and the servers that can answer it.
+pub(super) struct Aim {
+    pub(super) call: Call,
+    pub(super) servers: Vec<ServerId>,
+}
+
+pub(super) enum Aimed {
+    At(Aim),
+    /// Answered without a server.
+    Done(Reply),
+}
+
+impl Orchestrator {
+    pub(super) async fn aim(&self, call: &Call) -> Result<Aimed, Error> {
+        if let Some(kind) = Kind::listed_by(&call.method) {
+            return self.list(call, kind).await.map(Aimed::Done);
+        }
+        match call.method.as_str() {
+            "tools/call" => self.named(call, Kind::Tool).await,
+            "prompts/get" => self.named(call, Kind::Prompt).await,
+            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
+                self.resource(call).await
+            }
+            "completion/complete" => self.completion(call).await,
+            "logging/setLevel" => self.set_level(call).await.map(Aimed::Done),
+            "ping" => Ok(Aimed::Done(Reply::new(RawJson::EMPTY_OBJECT))),
+            _ => Err(Error::new(ErrorKind::NotFound).message(format!("method `{}`", call.method))),
+        }
+    }
+
+    /// A merged list, in one page.
+    async fn list(&self, call: &Call, kind: Kind) -> Result<Reply, Error> {
+        if call.params.as_ref().is_some_and(|params| params.member("cursor").is_some()) {
+            return Err(Error::new(ErrorKind::InvalidRequest)
+                .message("unknown cursor: the list has one page"));
+        }
+        self.settled(LIST_PATIENCE, || false).await;
+        Ok(Reply::new(self.0.catalogue.load().list(kind).clone()))
+    }
+
+    async fn named(&self, call: &Call, kind: Kind) -> Result<Aimed, Error> {
+        let target = call.target.clone().ok_or_else(|| missing(kind.key()))?;
+        if let Some(aim) = self.known(call, kind, &target) {
+            return Ok(Aimed::At(aim));
+        }
+        // A server that has never been up listed nothing yet; its prefix tells whom to ask.
+        if let Some((endpoint, name)) = self.by_prefix(&target) {
+            let mut call = call.clone().target(name);
+            call.hints = endpoint.rule(name).hints;
+            return Ok(Aimed::At(Aim { call, servers: vec![endpoint.id] }));
+        }
+        // Servers that are still starting may have it.
+        self.settled(self.0.connect_timeout, || self.known(call, kind, &target).is_some()).await;
+        if let Some(aim) = self.known(call, kind, &target) {
+            return Ok(Aimed::At(aim));
+        }
+        Err(Error::new(ErrorKind::NotFound).message(format!("unknown {}: `{target}`", label(kind))))
+    }
+
+    fn known(&self, call: &Call, kind: Kind, target: &str) -> Option<Aim> {
+        let catalogue = self.0.catalogue.load();
+        let found = catalogue.find(kind, target)?;
+        let mut call = call.clone().target(found.name.clone());
+        call.hints = found.hints;
+        Some(Aim { call, servers: vec![found.server] })
+    }
+
+    fn by_prefix<'a>(&self, target: &'a str) -> Option<(&Arc<Endpoint>, &'a str)> {
+        self.0.endpoints.iter().find_map(|endpoint| {
+            let rest = target.strip_prefix(endpoint.prefix.as_str())?.strip_prefix("__")?;
+            let never_listed = endpoint.listing.load().is_empty() && !is_up(&endpoint.status());
+            (never_listed && !endpoint.prefix.is_empty()).then_some((endpoint, rest))
+        })
+    }
+
+    /// A resource by its URI: the server that lists it, or whose template fits; else all that have resources, because
+    /// a tool's result may name one that is listed nowhere.
+    async fn resource(&self, call: &Call) -> Result<Aimed, Error> {
+        let target = call.target.clone().ok_or_else(|| missing("uri"))?;
+        self.settled(LIST_PATIENCE, || false).await;
+        let catalogue = self.0.catalogue.load();
+        let found =
+            catalogue.find(Kind::Resource, &target).or_else(|| catalogue.find_template(&target));
+        let servers = match found {
+            Some(found) => vec![found.server],
+            None => self.with_resources(),
+        };
+        if servers.is_empty() {
+            return Err(
+                Error::new(ErrorKind::NotFound).message(format!("unknown resource: `{target}`"))
+            );
+        }
+        let mut call = call.clone();
+        if call.method == Method::RESOURCES_READ {
+            call.hints = Hints::read();
+        }
+        Ok(Aimed::At(Aim { call, servers }))
+    }
+
+    fn with_resources(&self) -> Vec<ServerId> {
+        let offers = |endpoint: &&Arc<Endpoint>| match endpoint.status() {
+            crate::endpoint::Status::Up(info) => info.capabilities.member("resources").is_some(),
+            _ => false,
+        };
+        self.0.endpoints.iter().filter(offers).map(|endpoint| endpoint.id).collect()
+    }
+
+    async fn completion(&self, call: &Call) -> Result<Aimed, Error> {
+        let target = call.target.clone().ok_or_else(|| missing("ref"))?;
+        self.settled(LIST_PATIENCE, || false).await;
+        let catalogue = self.0.catalogue.load();
+        let found = [Kind::Prompt, Kind::Template, Kind::Resource]
+            .into_iter()
+            .find_map(|kind| catalogue.find(kind, &target))
+            .ok_or_else(|| {
+                Error::new(ErrorKind::NotFound).message(format!("unknown reference: `{target}`"))
+            })?;
+        let mut call = call.clone().target(found.name.clone());
+        call.hints = Hints::read();
+        Ok(Aimed::At(Aim { call, servers: vec![found.server] }))
+    }
+
+    /// A routed request as a call of a tool that `endpoint` has.
+    pub(super) fn handled(
+        &self,
+        endpoint: &Endpoint,
+        request_type: &str,
+        arguments: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Call, Error> {
+        let listing = endpoint.listing.load();
+        let has_tool = |name: &str| listing.has(Kind::Tool, name);
+        let resolved =
+            self.0.handlers.resolve(request_type, arguments, &has_tool).map_err(|error| {
+                Error::new(ErrorKind::NotFound)
+                    .message(error.to_string())
+                    .server(endpoint.name.clone())
+            })?;
+        let call = Call::tool(&resolved.tool, &resolved.arguments)
+            .map_err(|error| Error::new(ErrorKind::Internal).caused_by(error).unsent())?;
+        let hints = listing.of(Kind::Tool).iter().find(|item| *item.name == *resolved.tool);
+        Ok(call.hints(hints.map(|item| endpoint.hints(item)).unwrap_or_default()))
+    }
+}
+
+fn missing(member: &str) -> Error {
+    Error::new(ErrorKind::InvalidRequest).message(format!("`{member}` is missing"))
+}
+
+fn label(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Tool => "tool",
+        Kind::Prompt => "prompt",
+        Kind::Resource | Kind::Template => "resource",
+    }
+}
