@@ -14,8 +14,12 @@ mod rate;
 mod refusal;
 mod shared;
 mod table;
+#[cfg(feature = "tower")]
+mod tower;
 mod turn;
 
+#[cfg(feature = "tower")]
+pub use self::tower::{Admit, LimitError, LimitFuture, LimitLayer, LimitService};
 pub use self::{
     all::{Keyed, LIMITS_MAX, Limit, Refused, check_all_at},
     bucket::Bucket,

@@ -1,4 +1,4 @@
-//! A check allocates nothing once its key is known.
+//! A check allocates nothing once its key is known, and a million keys stay within the bound.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -9,6 +9,21 @@ use crate::{at, config};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static LIVE: Cell<usize> = const { Cell::new(0) };
+    static PEAK: Cell<usize> = const { Cell::new(0) };
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts one allocation of `size`; without effect while the thread ends.
+fn count(size: usize) {
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+    let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
+    let _ = LIVE.try_with(|live| {
+        live.set(live.get().wrapping_add(size));
+        // Memory of another thread may be freed here, so the sum may stand below zero.
+        let now = if live.get() > usize::MAX / 2 { 0 } else { live.get() };
+        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(now)));
+    });
 }
 
 struct Counting;
@@ -17,12 +32,13 @@ struct Counting;
 // SAFETY: every request goes to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        count(layout.size());
         // SAFETY: the caller's promise is passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        let _ = LIVE.try_with(|live| live.set(live.get().wrapping_sub(layout.size())));
         // SAFETY: the caller's promise is passed on.
         unsafe { System.dealloc(place, layout) }
     }
@@ -56,5 +72,26 @@ fn a_check_allocates_nothing() -> Result<(), Box<dyn std::error::Error>> {
         }
     });
     assert_eq!(counted, 0);
+    Ok(())
+}
+
+/// P5. No pause: growing or tidying touches one shard, and none is ever larger than this.
+#[test]
+fn a_million_keys_stay_within_a_hundred_bytes_a_key_kept() -> Result<(), Box<dyn std::error::Error>>
+{
+    for (max_keys, keys) in [(1_000, 50_000), (100_000, 1_000_000)] {
+        let before = LIVE.get();
+        PEAK.set(before);
+        let limiter = Limiter::<u64>::new(&config(1.0, 10).max_keys(max_keys))?;
+        LARGEST.set(0);
+        for key in 0..keys {
+            // Five hundred thousand a second, so that nothing becomes idle.
+            let _ = limiter.check_at(&key, at(key / 500));
+        }
+        assert_eq!(limiter.len(), max_keys);
+        let bytes = PEAK.get() - before;
+        assert!(bytes <= 100 * max_keys, "{bytes} bytes for {max_keys} keys");
+        assert!(LARGEST.get() <= 1 << 17, "{} bytes at once", LARGEST.get());
+    }
     Ok(())
 }

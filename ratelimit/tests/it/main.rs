@@ -8,6 +8,8 @@ mod eviction;
 mod gate;
 mod guard;
 mod pause;
+#[cfg(feature = "tower")]
+mod tower;
 mod turns;
 #[cfg(feature = "tokio")]
 mod waiting;
