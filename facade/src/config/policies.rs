@@ -49,9 +49,9 @@ pub struct RateLimit {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Cache {
-    /// `maxEntries`.
+    /// `maxEntries`: of the one cache that all servers share.
     pub max_entries: Option<u64>,
-    /// `maxBytes`.
+    /// `maxBytes`: of the one cache that all servers share.
     pub max_bytes: Option<u64>,
     /// `ttlMs`: how long a tool's result is kept; not at all where it is not given.
     pub ttl: Option<Duration>,
@@ -106,7 +106,21 @@ impl Policies {
         }
     }
 
+    /// Reads what holds for every server.
     pub(super) fn read(walk: &mut Walk<'_>, fields: &mut Fields<'_, '_>) -> Self {
+        Self::read_with(walk, fields, cache)
+    }
+
+    /// Reads what holds for one server.
+    pub(super) fn read_own(walk: &mut Walk<'_>, fields: &mut Fields<'_, '_>) -> Self {
+        Self::read_with(walk, fields, own_cache)
+    }
+
+    fn read_with(
+        walk: &mut Walk<'_>,
+        fields: &mut Fields<'_, '_>,
+        cache: fn(&mut Walk<'_>, &Object<'_>) -> Cache,
+    ) -> Self {
         Self {
             breaker: setting(walk, fields.get("breaker"), "breaker", breaker),
             rate_limit: setting(walk, fields.get("rateLimit"), "rateLimit", rate_limit),
@@ -176,6 +190,18 @@ fn cache(walk: &mut Walk<'_>, object: &Object<'_>) -> Cache {
     };
     fields.finish(walk, Severity::Error, "`cache`");
     read
+}
+
+/// A server's own: the cache is one for all, so that its size is not a server's matter.
+fn own_cache(walk: &mut Walk<'_>, object: &Object<'_>) -> Cache {
+    let fields = Fields::new(object);
+    for key in ["maxEntries", "maxBytes"] {
+        if let Some(at) = fields.key(key) {
+            walk.error(at, format!("`{key}` cannot be set for one server: all share one cache"))
+                .help("move it to `cache` in `toolweir`");
+        }
+    }
+    cache(walk, object)
 }
 
 fn positive(walk: &mut Walk<'_>, value: &Value<'_>, what: &str, most: u32) -> Option<NonZeroU32> {

@@ -111,7 +111,7 @@ fn server(walk: &mut Walk<'_>, property: &ObjectProp<'_>) -> Option<Server> {
         prefix: prefix.unwrap_or_else(|| name.to_owned()),
         trusted: flag(walk, &mut fields, "trusted"),
         disabled,
-        policies: Policies::read(walk, &mut fields),
+        policies: Policies::read_own(walk, &mut fields),
         tools: fields.get("tools").map(|value| tools(walk, value)).unwrap_or_default(),
         place: walk.place(at),
     };

@@ -49,7 +49,7 @@ pub enum HttpKind {
     /// Streamable HTTP, the usual one.
     #[default]
     Streamable,
-    /// `"type": "sse"`: HTTP with server-sent events, from before March 2025.
+    /// `"type": "sse"`: the older one, from before March 2025; told of in a warning, as it is not spoken.
     Sse,
 }
 
@@ -152,10 +152,14 @@ fn kind(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Kind> {
     match text.value() {
         "stdio" => Some(Kind::Stdio),
         "http" | "streamable-http" | "streamableHttp" => Some(Kind::Http(HttpKind::Streamable)),
-        "sse" => Some(Kind::Http(HttpKind::Sse)),
+        "sse" => {
+            walk.warn(span(value), "`sse` is the older transport, which is not spoken").help(
+                "the server will be tried by Streamable HTTP; if it knows that, write `http`",
+            );
+            Some(Kind::Http(HttpKind::Sse))
+        }
         _ => {
-            walk.error(span(value), "unknown type of server")
-                .help("known are `stdio`, `http` and `sse`");
+            walk.error(span(value), "unknown type of server").help("known are `stdio` and `http`");
             None
         }
     }

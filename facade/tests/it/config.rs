@@ -112,7 +112,6 @@ fn a_url_is_read_under_all_its_names() {
         (r#""type":"http","url":"https://h/mcp""#, HttpKind::Streamable),
         (r#""type":"streamable-http","url":"https://h/mcp""#, HttpKind::Streamable),
         (r#""type":"streamableHttp","url":"https://h/mcp""#, HttpKind::Streamable),
-        (r#""type":"sse","url":"https://h/mcp""#, HttpKind::Sse),
     ] {
         let http = http(entry);
         assert_eq!((http.url.value(), http.kind), ("https://h/mcp", kind), "{entry}");

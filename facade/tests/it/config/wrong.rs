@@ -51,6 +51,10 @@ fn warnings_do_not_stop() {
             vec!["1:38 warning `env` has no effect on a server that is a URL"],
         ),
         (
+            r#"{"mcpServers":{"s":{"type":"sse","url":"http://h"}}}"#,
+            vec!["1:28 warning `sse` is the older transport, which is not spoken"],
+        ),
+        (
             r#"{"mcpServers":{"s":{"disabled":true,"command":"${NOT_SET}"}}}"#,
             vec!["1:48 warning the environment variable `NOT_SET` is not set"],
         ),
@@ -64,6 +68,10 @@ fn warnings_do_not_stop() {
 fn each_mistake_is_told_with_its_place() {
     // The inside of one server's entry, which begins at column 22 of the line.
     for (entry, expected) in [
+        (
+            r#""command":"c","cache":{"ttlMs":1,"maxEntries":5}"#,
+            vec!["1:54 error `maxEntries` cannot be set for one server: all share one cache"],
+        ),
         (
             r#""url":"https://h","headers":{"A":"1","a":"2"}"#,
             vec!["1:58 error the header `a` is given twice"],
