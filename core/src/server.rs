@@ -52,6 +52,11 @@ pub trait Server: Send + Sync {
         let _ = subscriber;
     }
 
+    /// The process that it runs in, where that is a child of this one and running.
+    fn process_id(&self) -> Option<u32> {
+        None
+    }
+
     /// Ends the connection and what belongs to it by `deadline`; calls after this fail as closed.
     async fn close(&self, deadline: Instant) {
         let _ = deadline;

@@ -54,12 +54,6 @@ impl StdioServer {
         }))
     }
 
-    /// The process id of the running child, which is also its group's.
-    #[must_use]
-    pub fn process_id(&self) -> Option<u32> {
-        self.0.keeper.current()?.process_id()
-    }
-
     async fn connection(&self, deadline: Option<Instant>) -> Result<Arc<Connection>, Error> {
         let attempt = || {
             let inner = Arc::downgrade(&self.0);
@@ -173,6 +167,11 @@ impl Server for StdioServer {
 
     fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
         self.0.subscribers.add(subscriber);
+    }
+
+    /// The running child's process id, which is also its group's.
+    fn process_id(&self) -> Option<u32> {
+        self.0.keeper.current()?.process_id()
     }
 
     async fn close(&self, deadline: Instant) {
