@@ -10,10 +10,11 @@ const SUFFIX: &str = "?=";
 
 /// The text as a header's value: as it is where that is safe, else in base64.
 pub(crate) fn encode(text: &str) -> Cow<'_, str> {
+    let is_marked = text.starts_with(PREFIX) && text.ends_with(SUFFIX);
     let safe = text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
         && !text.starts_with(' ')
         && !text.ends_with(' ')
-        && !(text.starts_with(PREFIX) && text.ends_with(SUFFIX));
+        && !is_marked;
     if safe {
         Cow::Borrowed(text)
     } else {

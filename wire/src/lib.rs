@@ -5,8 +5,12 @@
 mod header;
 mod limits;
 mod lines;
+mod listen;
 mod message;
 mod sse;
 mod version;
 
-pub use self::limits::Limits;
+pub use self::{
+    limits::Limits,
+    listen::{Access, HttpListener, Page, Pages, PagesListener, Service, serve_stdio},
+};

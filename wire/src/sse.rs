@@ -102,7 +102,7 @@ impl Decoder {
             b"event" => self.event = String::from_utf8(value.to_vec()).ok(),
             b"id" if !value.contains(&0) => self.id = String::from_utf8(value.to_vec()).ok(),
             b"retry" => {
-                self.retry = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok())
+                self.retry = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
             }
             _ => {}
         }

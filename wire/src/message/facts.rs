@@ -11,13 +11,13 @@ pub(crate) fn reply_of(result: RawJson) -> Reply {
         match member.key.as_ref() {
             "isError" => reply.is_error = member.value.as_bytes() == b"true",
             "resultType" => {
-                reply.input_required = member.value.as_bytes() == br#""input_required""#
+                reply.input_required = member.value.as_bytes() == br#""input_required""#;
             }
             "ttlMs" => {
-                reply.ttl = member.value.get::<f64>().ok().filter(|ms| *ms >= 0.0).map(millis)
+                reply.ttl = member.value.get::<f64>().ok().filter(|ms| *ms >= 0.0).map(millis);
             }
             "cacheScope" if member.value.as_bytes() == br#""public""# => {
-                reply.scope = Scope::Public
+                reply.scope = Scope::Public;
             }
             _ => {}
         }

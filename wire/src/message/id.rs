@@ -30,11 +30,11 @@ impl Id {
 
     /// The id as text, for matching `notifications/cancelled` whatever way it was escaped.
     pub(crate) fn key(&self) -> Cow<'_, str> {
-        if self.0.as_bytes().contains(&b'\\') {
-            if let Ok(text) = self.0.get::<String>() {
-                return RawJson::of(&text)
-                    .map_or(Cow::Borrowed(self.0.as_str()), |j| Cow::Owned(j.as_str().to_owned()));
-            }
+        if self.0.as_bytes().contains(&b'\\')
+            && let Ok(text) = self.0.get::<String>()
+        {
+            return RawJson::of(&text)
+                .map_or(Cow::Borrowed(self.0.as_str()), |j| Cow::Owned(j.as_str().to_owned()));
         }
         Cow::Borrowed(self.0.as_str())
     }
