@@ -5,6 +5,7 @@
 mod header;
 mod limits;
 mod lines;
+mod listen;
 mod message;
 mod sse;
 mod upstream;
@@ -12,5 +13,6 @@ mod version;
 
 pub use self::{
     limits::Limits,
+    listen::{Access, HttpListener, Page, Pages, PagesListener, Service, serve_stdio},
     upstream::{Endpoint, HttpServer, Options, Program, StdioServer},
 };

@@ -26,6 +26,8 @@ pub struct Limits {
     pub connections: usize,
     /// How often a stream with nothing to say carries a keep-alive comment (15 s).
     pub keep_alive: Duration,
+    /// How long calls in flight may go on after a stdio client has closed its side (10 s).
+    pub drain: Duration,
 }
 
 impl Default for Limits {
@@ -41,6 +43,7 @@ impl Default for Limits {
             session_idle: Duration::from_secs(3_600),
             connections: 1_024,
             keep_alive: Duration::from_secs(15),
+            drain: Duration::from_secs(10),
         }
     }
 }

@@ -1,0 +1,190 @@
+//! HTTP answers: plain JSON where nothing precedes the result, else a stream of events.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{HeaderMap, Response, StatusCode};
+use tokio::time::Sleep;
+
+use super::stream::{Answer, Item, Reader};
+use crate::sse;
+
+/// What the client can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Accepts {
+    pub(crate) json: bool,
+    pub(crate) events: bool,
+}
+
+impl Accepts {
+    /// Reads `Accept`; without one, anything goes.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let mut accepts = Self { json: false, events: false };
+        let mut is_given = false;
+        for value in headers.get_all(ACCEPT) {
+            is_given = true;
+            for range in value.to_str().unwrap_or_default().split(',') {
+                let name = range.split(';').next().unwrap_or_default().trim();
+                match name.to_ascii_lowercase().as_str() {
+                    "*/*" => accepts = Self { json: true, events: true },
+                    "application/*" | "application/json" => accepts.json = true,
+                    "text/*" | "text/event-stream" => accepts.events = true,
+                    _ => {}
+                }
+            }
+        }
+        if is_given { accepts } else { Self { json: true, events: true } }
+    }
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(crate) enum Body {
+    Whole(Option<Bytes>),
+    Events(Box<Events>),
+}
+
+/// A stream of events, with keep-alive comments while it is quiet.
+#[derive(Debug)]
+pub(crate) struct Events {
+    first: Option<Item>,
+    reader: Option<Reader>,
+    every: Duration,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Events {
+    fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let Some(reader) = &mut self.reader else { return Poll::Ready(None) };
+        let item = match self.first.take() {
+            Some(item) => Poll::Ready(Some(item)),
+            None => reader.poll_next(context),
+        };
+        let bytes = match item {
+            Poll::Ready(Some(Item::Message(bytes))) => sse::encode(&bytes),
+            Poll::Ready(Some(Item::Answer(answer))) => {
+                self.reader = None;
+                sse::encode(&answer.bytes)
+            }
+            Poll::Ready(None) => {
+                self.reader = None;
+                return Poll::Ready(None);
+            }
+            Poll::Pending => {
+                if self.timer.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                self.restart();
+                let _ = self.timer.as_mut().poll(context); // so that it wakes this task
+                return Poll::Ready(Some(sse::KEEP_ALIVE));
+            }
+        };
+        self.restart();
+        Poll::Ready(Some(bytes))
+    }
+
+    fn restart(&mut self) {
+        self.timer.as_mut().reset(tokio::time::Instant::now() + self.every);
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take()),
+            Self::Events(events) => events.poll_bytes(context),
+        };
+        bytes.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Events(events) => events.reader.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Self::Events(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// An answer with no body.
+pub(crate) fn empty(status: StatusCode) -> Response<Body> {
+    with(status, Body::Whole(None))
+}
+
+/// An answer of one JSON message.
+pub(crate) fn json(answer: Answer) -> Response<Body> {
+    whole(answer.status, HeaderValue::from_static("application/json"), answer.bytes)
+}
+
+/// An answer of these bytes.
+pub(crate) fn whole(status: StatusCode, kind: HeaderValue, bytes: Bytes) -> Response<Body> {
+    let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
+    let mut response = with(status, Body::Whole(bytes));
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+/// An answer of events: `first`, then what `reader` gives.
+pub(crate) fn events(first: Option<Item>, reader: Reader, every: Duration) -> Response<Body> {
+    let timer = Box::pin(tokio::time::sleep(every));
+    let events = Events { first, reader: Some(reader), every, timer };
+    let mut response = with(StatusCode::OK, Body::Events(Box::new(events)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+fn with(status: StatusCode, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response
+}
+
+/// Waits for the first message and decides by it; a client that can read events and waits long gets a stream, so
+/// that the connection is kept.
+pub(crate) async fn respond(
+    mut reader: Reader,
+    accepts: Accepts,
+    keep_alive: Duration,
+) -> Response<Body> {
+    if !accepts.json {
+        return events(None, reader, keep_alive);
+    }
+    let next = std::future::poll_fn(|context| reader.poll_next(context));
+    let first = if accepts.events {
+        match tokio::time::timeout(keep_alive, next).await {
+            Ok(first) => first,
+            Err(_) => return events(None, reader, keep_alive),
+        }
+    } else {
+        next.await
+    };
+    match first {
+        Some(Item::Answer(answer)) => json(answer),
+        Some(message) => events(Some(message), reader, keep_alive),
+        None if accepts.events => events(None, reader, keep_alive),
+        None => empty(StatusCode::ACCEPTED),
+    }
+}

@@ -1,0 +1,152 @@
+//! A client's request as a call, and its outcome as an answer.
+
+use std::sync::{Arc, Weak};
+
+use hyper::StatusCode;
+use toolweir_core::{Call, Client, Error, Kind, Method, RawJson, Reply};
+
+use super::front::Front;
+use super::peer::{CallPeer, progress_token};
+use super::session::{Level, Session, Stop};
+use super::stream::{Answer, Outbox};
+use crate::message::{self, Request, code};
+use crate::version::Era;
+
+/// A request with all that belongs to it.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) request: Request,
+    pub(crate) era: Era,
+    pub(crate) client: Arc<Client>,
+    /// Where its notifications go.
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) session: Weak<Session>,
+    pub(crate) level: Option<Level>,
+    pub(crate) stop: Arc<Stop>,
+}
+
+impl Asked {
+    /// Calls the server; `None` where the client cancelled.
+    pub(crate) async fn carry(&self, front: &Front) -> Option<Result<Reply, Error>> {
+        let call = self.call(front);
+        let result = tokio::select! {
+            biased;
+            () = self.stop.token.cancelled() => None,
+            result = front.service.call(&call) => Some(result),
+        };
+        if self.stop.has_overflowed() {
+            let error = Error::new(Kind::Overloaded).ambiguous();
+            return Some(Err(error.message("the client reads its stream too slowly")));
+        }
+        result
+    }
+
+    fn call(&self, front: &Front) -> Call {
+        let Request { method, params, .. } = &self.request;
+        let mut call = Call::new(method.clone(), params.clone()).client(self.client.clone()).peer(
+            Arc::new(CallPeer {
+                era: self.era,
+                outbox: self.outbox.clone(),
+                client: self.client.clone(),
+                progress: progress_token(params.as_ref()),
+                level: self.level,
+                session: self.session.clone(),
+                stop: self.stop.clone(),
+                asks: front.service.limits.in_flight,
+            }),
+        );
+        call.target = target(method, params.as_ref()).map(Arc::from);
+        call
+    }
+
+    /// The answer to the request.
+    pub(crate) fn answer(&self, result: Result<Reply, Error>) -> Answer {
+        let Request { id, method, .. } = &self.request;
+        let is_modern = self.era == Era::Modern;
+        match result {
+            Ok(reply) => {
+                let result = if is_modern { modern_result(method, reply) } else { reply.result };
+                Answer::ok(message::response(Some(id), Ok(&result)))
+            }
+            Err(error) => {
+                let object = message::own_error(&error, method, is_modern);
+                let (object, status) = match is_modern {
+                    true => modern_error(object),
+                    false => (object, StatusCode::OK),
+                };
+                Answer { bytes: message::response(Some(id), Err(&object)), status }
+            }
+        }
+    }
+}
+
+/// What a request is asked of: a tool, prompt, resource or task.
+pub(crate) fn target(method: &Method, params: Option<&RawJson>) -> Option<String> {
+    let params = params?;
+    if *method == Method::COMPLETE {
+        let reference = params.member("ref")?.to_json();
+        let name = reference.member("name").or_else(|| reference.member("uri"))?;
+        return name.string().map(String::from);
+    }
+    params.member(method.target_member()?)?.string().map(String::from)
+}
+
+/// Whether results of this method tell how long they hold.
+fn is_cacheable(method: &Method) -> bool {
+    matches!(
+        method.as_str(),
+        "tools/list"
+            | "prompts/list"
+            | "resources/list"
+            | "resources/templates/list"
+            | "resources/read"
+    )
+}
+
+/// Adds what 2026-07-28 requires of every result, where a legacy server left it out.
+fn modern_result(method: &Method, reply: Reply) -> RawJson {
+    let result = reply.result;
+    let [mut kind, mut ttl, mut scope] = [false; 3];
+    for member in result.members() {
+        match member.key.as_ref() {
+            "resultType" => kind = true,
+            "ttlMs" => ttl = true,
+            "cacheScope" => scope = true,
+            _ => {}
+        }
+    }
+    let is_cacheable = is_cacheable(method) && !reply.input_required;
+    if kind && (!is_cacheable || (ttl && scope)) {
+        return result;
+    }
+    let mut edit = result.edit();
+    if !kind {
+        edit = edit.set("resultType", &text("complete"));
+    }
+    if is_cacheable && !ttl {
+        edit = edit.set("ttlMs", &RawJson::from(serde_json::Value::from(0)));
+    }
+    if is_cacheable && !scope {
+        edit = edit.set("cacheScope", &text("private"));
+    }
+    edit.finish().unwrap_or_else(|_| result.clone())
+}
+
+pub(crate) fn text(text: &str) -> RawJson {
+    RawJson::from(serde_json::Value::from(text))
+}
+
+/// The error as a modern client may see it, and the status of an HTTP answer that holds only this.
+fn modern_error(object: RawJson) -> (RawJson, StatusCode) {
+    let number = object.member("code").and_then(|code| code.get::<i64>().ok());
+    match number {
+        Some(code::METHOD_NOT_FOUND) => (object, StatusCode::NOT_FOUND),
+        Some(code::MISSING_CAPABILITY) => (object, StatusCode::BAD_REQUEST),
+        Some(code::RESOURCE_NOT_FOUND) => {
+            let number = RawJson::from(serde_json::Value::from(code::INVALID_PARAMS));
+            let edited = object.edit().set("code", &number).finish();
+            (edited.unwrap_or_else(|_| object.clone()), StatusCode::OK)
+        }
+        _ => (object, StatusCode::OK),
+    }
+}

@@ -1,0 +1,33 @@
+//! The side that faces clients: Streamable HTTP and stdio in both eras, and pages for people.
+
+mod accept;
+mod body;
+mod calls;
+mod deadline;
+mod front;
+mod gate;
+mod http;
+mod hub;
+mod legacy;
+mod listener;
+mod modern;
+mod pages;
+mod peer;
+mod service;
+mod session;
+mod stdio;
+mod stream;
+mod subscriptions;
+
+pub use self::{
+    gate::Access,
+    listener::HttpListener,
+    pages::{Page, Pages, PagesListener},
+    service::Service,
+    stdio::serve_stdio,
+};
+
+/// Locks for a few instructions; what a panicking holder left is still whole.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,233 @@
+//! `subscriptions/listen`: a modern client's stream of changes.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use toolweir_core::{Client, Method, Notification, RawJson, ServerInfo};
+
+use super::calls::text;
+use super::front::{Front, subscription};
+use super::modern::Reject;
+use super::session::is_watched;
+use super::stream::{Answer, Outbox, Push};
+use crate::message::{self, Id, Request, code};
+use crate::version::meta;
+
+/// One such stream, as the hub knows it.
+#[derive(Debug)]
+pub(crate) struct Listen {
+    id: Id,
+    outbox: Arc<Outbox>,
+    wanted: Wanted,
+    /// The client reads too slowly.
+    full: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Wanted {
+    tools: bool,
+    prompts: bool,
+    resources: bool,
+    uris: HashSet<String>,
+}
+
+impl Wanted {
+    /// What the client asked for and the server offers; `None` where the filter is no valid one.
+    fn read(filter: &RawJson, info: &ServerInfo, cap: usize) -> Option<Self> {
+        if !filter.is_object() {
+            return None;
+        }
+        let offers = |part: &str, feature: &str| {
+            let part = info.capabilities.member(part).map(|part| part.to_json());
+            part.and_then(|part| part.member(feature).map(|it| it.as_bytes() == b"true"))
+                .unwrap_or_default()
+        };
+        let mut wanted = Self::default();
+        for member in filter.members() {
+            match member.key.as_ref() {
+                "toolsListChanged" => {
+                    wanted.tools =
+                        member.value.get::<bool>().ok()? && offers("tools", "listChanged");
+                }
+                "promptsListChanged" => {
+                    wanted.prompts =
+                        member.value.get::<bool>().ok()? && offers("prompts", "listChanged");
+                }
+                "resourcesListChanged" => {
+                    wanted.resources =
+                        member.value.get::<bool>().ok()? && offers("resources", "listChanged");
+                }
+                "resourceSubscriptions" => {
+                    let uris: HashSet<String> = member.value.get().ok()?;
+                    if uris.len() > cap {
+                        return None;
+                    }
+                    if offers("resources", "subscribe") {
+                        wanted.uris = uris;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(wanted)
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.tools && !self.prompts && !self.resources && self.uris.is_empty()
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        let mut filter = serde_json::Map::new();
+        let flags = [
+            ("toolsListChanged", self.tools),
+            ("promptsListChanged", self.prompts),
+            ("resourcesListChanged", self.resources),
+        ];
+        for (name, _) in flags.iter().filter(|(_, is_set)| *is_set) {
+            filter.insert((*name).to_owned(), true.into());
+        }
+        if !self.uris.is_empty() {
+            let mut uris: Vec<&str> = self.uris.iter().map(String::as_str).collect();
+            uris.sort_unstable();
+            filter.insert("resourceSubscriptions".to_owned(), uris.into());
+        }
+        filter.into()
+    }
+}
+
+impl Listen {
+    /// The stream's first message.
+    pub(crate) fn acknowledge(&self) {
+        let params = RawJson::from(serde_json::json!({ "notifications": self.wanted.to_json() }));
+        let method = Method::from("notifications/subscriptions/acknowledged");
+        self.outbox.push(message::notification(&method, Some(&self.marked(&params))));
+    }
+
+    /// Sends what the client asked for; the same change that waits already is not sent twice.
+    pub(crate) fn deliver(&self, notification: &Notification) {
+        let params = notification.params.clone().unwrap_or(RawJson::EMPTY_OBJECT);
+        let is_wanted = match notification.method.as_str() {
+            "notifications/tools/list_changed" => self.wanted.tools,
+            "notifications/prompts/list_changed" => self.wanted.prompts,
+            "notifications/resources/list_changed" => self.wanted.resources,
+            "notifications/resources/updated" => params
+                .member("uri")
+                .and_then(|uri| uri.string())
+                .is_some_and(|uri| is_watched(&self.wanted.uris, &uri)),
+            _ => false,
+        };
+        if !is_wanted {
+            return;
+        }
+        let message = message::notification(&notification.method, Some(&self.marked(&params)));
+        if self.outbox.push_once(message) == Push::Full {
+            self.full.notify_one(); // ends the stream, so that the client lists again
+        }
+    }
+
+    /// The object with the subscription's id in its `_meta`.
+    fn marked(&self, object: &RawJson) -> RawJson {
+        let meta = object.member("_meta").map_or(RawJson::EMPTY_OBJECT, |meta| meta.to_json());
+        let meta = meta.edit().set(meta::SUBSCRIPTION_ID, self.id.as_json()).finish();
+        let fallback = || RawJson::EMPTY_OBJECT;
+        let edited = object.edit().set("_meta", &meta.unwrap_or_else(|_| fallback())).finish();
+        edited.unwrap_or_else(|_| fallback())
+    }
+
+    /// The stream's last message, where it is ended here.
+    fn completion(&self) -> Answer {
+        let result = RawJson::EMPTY_OBJECT.edit().set("resultType", &text("complete")).finish();
+        let result = self.marked(&result.unwrap_or(RawJson::EMPTY_OBJECT));
+        Answer::ok(message::response(Some(&self.id), Ok(&result)))
+    }
+}
+
+/// A stream that is open; dropping it closes it.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    front: Arc<Front>,
+    number: u64,
+    listen: Arc<Listen>,
+    client: Arc<Client>,
+    subscribed: HashSet<String>,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.front.hub.unlisten(self.number);
+        self.front.unsubscribe(self.client.clone(), std::mem::take(&mut self.subscribed));
+    }
+}
+
+impl Opened {
+    /// Opens a stream on `outbox` and acknowledges it.
+    ///
+    /// # Errors
+    /// Gives the answer where it cannot be opened.
+    pub(crate) async fn open(
+        front: &Arc<Front>,
+        request: Request,
+        client: Arc<Client>,
+        outbox: &Arc<Outbox>,
+    ) -> Result<Self, Answer> {
+        let limits = &front.service.limits;
+        let id = request.id;
+        let in_band = |code, message: &str| {
+            Reject::new(code, message).status(hyper::StatusCode::OK).answer(Some(&id))
+        };
+        let info = front.service.info().await.map_err(|error| {
+            let object = message::own_error(&error, &request.method, true);
+            Answer::ok(message::response(Some(&id), Err(&object)))
+        })?;
+        let filter = request.params.as_ref().and_then(|params| params.member("notifications"));
+        let wanted =
+            filter.and_then(|filter| Wanted::read(&filter.to_json(), &info, limits.in_flight));
+        let Some(wanted) = wanted else {
+            return Err(in_band(code::INVALID_PARAMS, "`notifications` is missing or not valid"));
+        };
+        let listen = Arc::new(Listen {
+            id: id.clone(),
+            outbox: outbox.clone(),
+            wanted,
+            full: Notify::new(),
+        });
+        let Some(number) = front.hub.listen(listen.clone(), limits.sessions) else {
+            return Err(in_band(code::INTERNAL, "subscription limit reached"));
+        };
+        Ok(Self { front: front.clone(), number, listen, client, subscribed: HashSet::new() })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.listen.wanted.is_empty()
+    }
+
+    pub(crate) fn id(&self) -> &Id {
+        &self.listen.id
+    }
+
+    /// Subscribes to the resources, waits until the listener closes, and gives the stream's answer.
+    pub(crate) async fn run(mut self, until_empty: bool) -> Answer {
+        let listen = self.listen.clone();
+        let closing = self.front.closing.clone();
+        if !(until_empty && self.is_empty()) {
+            let subscribe = async {
+                for uri in &listen.wanted.uris {
+                    let client = self.client.clone();
+                    let call = subscription(Method::RESOURCES_SUBSCRIBE, uri, client);
+                    match self.front.service.call(&call).await {
+                        Ok(_) => drop(self.subscribed.insert(uri.clone())),
+                        Err(error) => tracing::warn!(%error, "a resource cannot be subscribed to"),
+                    }
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = closing.cancelled() => {}
+                () = listen.full.notified() => {}
+                () = subscribe => {}
+            }
+        }
+        listen.completion()
+    }
+}

@@ -1,0 +1,156 @@
+//! A small HTTP client that shows what is on the wire.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{HeaderMap, Request};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::within;
+
+/// One connection; dropping it closes the socket.
+pub(crate) struct Client {
+    host: String,
+    sender: SendRequest<Full<Bytes>>,
+    connection: JoinHandle<()>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+        let connection = tokio::spawn(async move { drop(connection.await) });
+        Self { host: address.to_string(), sender, connection }
+    }
+
+    pub(crate) async fn post(&mut self, headers: &[(&str, &str)], body: &str) -> Answer {
+        self.send("POST", "/mcp", headers, body).await
+    }
+
+    pub(crate) async fn get(&mut self, headers: &[(&str, &str)]) -> Answer {
+        self.send("GET", "/mcp", headers, "").await
+    }
+
+    pub(crate) async fn send_without_host(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Answer {
+        let request = Request::builder().method(method).uri(path);
+        self.finish(request.header("content-type", "application/json"), body).await
+    }
+
+    /// Sends a request; the usual headers are there unless `headers` has them.
+    pub(crate) async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        let usual = [
+            ("host", self.host.as_str()),
+            ("accept", "application/json, text/event-stream"),
+            ("content-type", "application/json"),
+        ];
+        let is_given = |name: &str| headers.iter().any(|(given, _)| *given == name);
+        for (name, value) in usual.iter().filter(|(name, _)| !is_given(name)).chain(headers) {
+            request = request.header(*name, *value);
+        }
+        self.finish(request, body).await
+    }
+
+    async fn finish(&mut self, request: hyper::http::request::Builder, body: &str) -> Answer {
+        let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
+        within(self.sender.ready()).await.unwrap();
+        let response = within(self.sender.send_request(request)).await.unwrap();
+        let (head, body) = response.into_parts();
+        Answer {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body,
+            text: String::new(),
+            has_ended: false,
+        }
+    }
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    body: Incoming,
+    text: String,
+    has_ended: bool,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        Some(self.headers.get(name)?.to_str().unwrap().to_owned())
+    }
+
+    pub(crate) fn is_stream(&self) -> bool {
+        self.header("content-type").as_deref() == Some("text/event-stream")
+    }
+
+    pub(crate) async fn text(self) -> String {
+        let bytes = within(self.body.collect()).await.unwrap().to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    pub(crate) async fn json(self) -> Value {
+        serde_json::from_str(&self.text().await).unwrap()
+    }
+
+    /// The next block of a stream, as it is; `None` at the end.
+    pub(crate) async fn block(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.text.find("\n\n") {
+                let rest = self.text.split_off(end + 2);
+                let block = std::mem::replace(&mut self.text, rest);
+                return Some(block.trim_end().to_owned());
+            }
+            match within(self.body.frame()).await {
+                Some(Ok(frame)) => {
+                    let data = frame.into_data().unwrap();
+                    self.text.push_str(std::str::from_utf8(&data).unwrap());
+                }
+                Some(Err(_)) => return None,
+                None => {
+                    self.has_ended = true;
+                    assert_eq!(self.text, "", "half an event at the end");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The next message of a stream; comments are passed over.
+    pub(crate) async fn event(&mut self) -> Option<Value> {
+        loop {
+            let block = self.block().await?;
+            if let Some(data) = block.strip_prefix("event: message\ndata: ") {
+                return Some(serde_json::from_str(data).unwrap());
+            }
+            assert!(block.starts_with(':'), "{block}");
+        }
+    }
+
+    /// Whether the stream came to its proper end.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+}

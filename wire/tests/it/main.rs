@@ -1,0 +1,3 @@
+//! Through the public API, over real loopback sockets and in-memory streams.
+
+mod listen;
