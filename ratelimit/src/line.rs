@@ -28,12 +28,6 @@ struct Waiting {
     sleeper: Option<(Waker, Instant)>,
 }
 
-impl Waiting {
-    fn oversleeps(&self) -> bool {
-        self.sleeper.as_ref().is_some_and(|(_, until)| *until > self.due)
-    }
-}
-
 /// What a waiting caller is told when it looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -150,7 +144,9 @@ impl Line {
 
     /// The first sleeper from `place` on, where it would oversleep.
     fn next_to_wake(&mut self, place: usize) -> Option<Waker> {
-        let sleeper = self.waiting.range_mut(place..).find(|caller| caller.sleeper.is_some())?;
-        if sleeper.oversleeps() { sleeper.sleeper.take().map(|(waker, _)| waker) } else { None }
+        let caller = self.waiting.range_mut(place..).find(|caller| caller.sleeper.is_some())?;
+        let (_, until) = caller.sleeper.as_ref()?;
+        let oversleeps = *until > caller.due;
+        caller.sleeper.take_if(|_| oversleeps).map(|(waker, _)| waker)
     }
 }

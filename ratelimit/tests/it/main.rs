@@ -7,6 +7,7 @@ mod decisions;
 mod eviction;
 mod gate;
 mod guard;
+mod model;
 mod pause;
 #[cfg(feature = "tower")]
 mod tower;
