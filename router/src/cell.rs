@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use toolweir_core::{Answer, Instant, Outcome, Verdict};
 
-use crate::estimate::Estimate;
+use crate::estimate::{Estimate, OCTAVE, number};
 use crate::pool::Pool;
 
-/// Where a latency has decayed below this, only the calls in flight count.
-const FLOOR_NANOS: f32 = 1_000.0;
+/// Where a latency has decayed below this level, of about a microsecond, only the calls in flight count.
+const FLOOR: u32 = 10 * OCTAVE;
 
 /// In `trial_at`: healthy.
 const HEALTHY: u64 = 0;
@@ -53,21 +53,25 @@ impl Cell {
         }
     }
 
-    /// What one more call here costs; compared, never shown.
+    /// What one more call here costs, as a level: latency × (calls in flight + 1) / weight, the weight as
+    /// the level `scale`.
     ///
     /// A server of which nothing is known comes first, with one call: until that is answered it counts as slow.
-    pub(crate) fn cost(&self, tick: u32) -> f32 {
-        let in_flight = self.in_flight.load(Relaxed) as f32;
-        match Estimate::from_word(self.latency.load(Relaxed)).at(tick) {
-            Some(nanos) => nanos.max(FLOOR_NANOS) * (in_flight + 1.0),
-            None => self.pool.penalty_nanos() * in_flight,
-        }
+    #[inline]
+    pub(crate) fn cost(&self, tick: u32, scale: i32) -> u32 {
+        let in_flight = self.in_flight.load(Relaxed);
+        let cost = match Estimate::from_word(self.latency.load(Relaxed)).at(tick) {
+            Some(latency) => latency.max(FLOOR) + self.pool.level(in_flight.saturating_add(1)),
+            None if in_flight == 0 => return 0,
+            None => self.pool.penalty_level() + self.pool.level(in_flight),
+        };
+        cost.saturating_add_signed(scale)
     }
 
     /// The latency as it counts now; `None` where nothing is known.
     pub(crate) fn latency(&self, tick: u32) -> Option<Duration> {
         let estimate = Estimate::from_word(self.latency.load(Relaxed));
-        estimate.at(tick).map(|nanos| Duration::from_nanos(nanos as u64))
+        estimate.at(tick).map(|level| Duration::from_nanos(number(level).round() as u64))
     }
 
     pub(crate) fn in_flight(&self) -> u32 {

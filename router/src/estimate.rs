@@ -1,7 +1,10 @@
-//! Peak-EWMA latency in one word.
+//! Peak-EWMA latency in one word, as a logarithm.
 //!
 //! A slower answer counts at once and in full; a faster one by the time since the last. What is read
 //! decays towards zero, so that a server which looked slow is tried again without anyone deciding it.
+//!
+//! Rankings read far more latencies than calls write. Of logarithms, decay is a subtraction and the product with the
+//! calls in flight a sum, so that reading one takes a few integer steps and no powers.
 
 use std::time::Duration;
 
@@ -10,8 +13,14 @@ use toolweir_core::Instant;
 /// Ticks in a half-life; one observation a tick is heard in full, further ones only where they are slower.
 const TICKS: u32 = 1 << 12;
 
-/// Longest time that is told apart from a longer one.
-const LONGEST: f32 = 86_400e9;
+/// The levels between a number and its double.
+pub(crate) const OCTAVE: u32 = 1 << 20;
+
+/// What a latency falls by in a tick.
+const FALL: u32 = OCTAVE / TICKS;
+
+/// Nanoseconds of the shortest latency that is told apart, and of the longest.
+const RANGE: (f64, f64) = (1e3, 86_400e9);
 
 /// Cuts time into ticks, [`TICKS`] to the half-life.
 #[derive(Clone, Copy, Debug)]
@@ -31,70 +40,78 @@ impl Ticks {
     }
 }
 
-/// What is left of 1 after `ticks`, within 0.02 %.
-fn left(ticks: u32) -> f32 {
-    let whole = ticks / TICKS;
-    if whole > 126 {
-        return 0.0;
-    }
-    let part = (ticks % TICKS) as f32 / TICKS as f32;
-    let fraction = 1.0 + part * (-0.691_518 + part * (0.231_028 - part * 0.039_51));
-    f32::from_bits((127 - whole) << 23) * fraction
+/// The level of a number: its logarithm, in steps of a millionth.
+pub(crate) fn level(number: f64) -> i32 {
+    (number.log2() * f64::from(OCTAVE)).round() as i32
 }
 
-/// `duration` in nanoseconds: at least 1, because 0 means that nothing is known.
-pub(crate) fn nanos(duration: Duration) -> f32 {
-    (duration.as_secs_f32() * 1e9).clamp(1.0, LONGEST)
+/// The number at a level.
+pub(crate) fn number(level: u32) -> f64 {
+    (f64::from(level) / f64::from(OCTAVE)).exp2()
+}
+
+/// The level of a latency; never 0, which means that nothing is known.
+pub(crate) fn latency_level(latency: Duration) -> u32 {
+    let nanos = (latency.as_secs_f64() * 1e9).clamp(RANGE.0, RANGE.1);
+    level(nanos).unsigned_abs()
 }
 
 /// A latency and when it was last touched; fits an atomic word.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Estimate {
-    nanos: f32,
+    level: u32,
     tick: u32,
 }
 
 impl Estimate {
     /// Nothing is known yet.
-    pub(crate) const NONE: Self = Self { nanos: 0.0, tick: 0 };
+    pub(crate) const NONE: Self = Self { level: 0, tick: 0 };
 
-    pub(crate) fn from_word(word: u64) -> Self {
-        Self { nanos: f32::from_bits((word >> 32) as u32), tick: word as u32 }
+    pub(crate) const fn from_word(word: u64) -> Self {
+        Self { level: (word >> 32) as u32, tick: word as u32 }
     }
 
-    pub(crate) fn word(self) -> u64 {
-        u64::from(self.nanos.to_bits()) << 32 | u64::from(self.tick)
+    pub(crate) const fn word(self) -> u64 {
+        (self.level as u64) << 32 | self.tick as u64
     }
 
-    /// The latency as it counts at `tick`; `None` where nothing is known.
-    pub(crate) fn at(self, tick: u32) -> Option<f32> {
-        (self.nanos > 0.0).then(|| self.nanos * left(self.age(tick)))
+    /// The level of the latency as it counts at `tick`; `None` where nothing is known.
+    pub(crate) fn at(self, tick: u32) -> Option<u32> {
+        (self.level > 0).then(|| self.decayed(tick))
+    }
+
+    fn decayed(self, tick: u32) -> u32 {
+        self.level.saturating_sub(self.age(tick).saturating_mul(FALL))
     }
 
     /// Only `sample` counts; what was known is forgotten.
     pub(crate) fn restart(self, sample: Duration, tick: u32) -> Self {
-        Self { nanos: nanos(sample), tick }
+        Self { level: latency_level(sample), tick }
     }
 
     /// With a measured latency: a peak counts in full, anything below by the time that passed.
     pub(crate) fn observe(self, sample: Duration, tick: u32) -> Self {
-        let sample = nanos(sample);
-        if sample >= self.nanos {
-            return Self { nanos: sample, tick: self.later(tick) };
+        let sample = latency_level(sample);
+        if sample >= self.level {
+            return Self { level: sample, tick: self.later(tick) };
         }
-        let kept = left(self.age(tick));
-        Self { nanos: sample + (self.nanos - sample) * kept, tick: self.later(tick) }
+        if self.age(tick) == 0 {
+            return self;
+        }
+        let kept = (-f64::from(self.age(tick)) / f64::from(TICKS)).exp2();
+        let mixed = number(sample) + (number(self.level) - number(sample)) * kept;
+        Self { level: level(mixed).unsigned_abs(), tick }
     }
 
     /// With a latency that is known to be at least `sample`: may rise, and goes on decaying.
     pub(crate) fn raise(self, sample: Duration, tick: u32) -> Self {
-        let decayed = self.nanos * left(self.age(tick));
-        Self { nanos: nanos(sample).max(decayed), tick: self.later(tick) }
+        let level = latency_level(sample).max(self.decayed(tick));
+        Self { level, tick: self.later(tick) }
     }
 
     /// With an answer that tells nothing good: may rise, never falls, and does not decay for now.
     pub(crate) fn hold(self, sample: Duration, tick: u32) -> Self {
-        Self { nanos: nanos(sample).max(self.nanos), tick: self.later(tick) }
+        Self { level: latency_level(sample).max(self.level), tick: self.later(tick) }
     }
 
     /// Ticks since the last observation; none where `tick` is earlier.
@@ -105,7 +122,7 @@ impl Estimate {
 
     /// The later tick: readings of two threads may cross.
     fn later(self, tick: u32) -> u32 {
-        if self.nanos == 0.0 { tick } else { self.tick.wrapping_add(self.age(tick)) }
+        if self.level == 0 { tick } else { self.tick.wrapping_add(self.age(tick)) }
     }
 }
 
@@ -121,19 +138,8 @@ mod tests {
         Estimate::NONE.observe(ms(millis), tick)
     }
 
-    fn millis(estimate: Estimate, tick: u32) -> f32 {
-        (estimate.at(tick).unwrap() / 1e6 * 100.0).round() / 100.0
-    }
-
-    #[test]
-    fn decay_is_within_two_in_ten_thousand() {
-        for ticks in 0..20 * TICKS {
-            let exact = (-f64::from(ticks) / f64::from(TICKS)).exp2();
-            let error = (f64::from(left(ticks)) - exact).abs() / exact;
-            assert!(error < 2e-4, "{ticks} ticks: {error}");
-        }
-        assert_eq!(left(127 * TICKS), 0.0);
-        assert!(left(127 * TICKS - 1) > 0.0);
+    fn millis(estimate: Estimate, tick: u32) -> f64 {
+        (number(estimate.at(tick).unwrap()) / 1e4).round() / 100.0
     }
 
     #[test]
@@ -187,8 +193,25 @@ mod tests {
     }
 
     #[test]
+    fn levels_are_exact_to_a_millionth() {
+        for nanos in [1_000_u64, 1_001, 50_000, 10_000_000, 5_000_000_000, 86_400_000_000_000] {
+            let back = number(latency_level(Duration::from_nanos(nanos)));
+            assert!((back / nanos as f64 - 1.0).abs() < 1e-6, "{nanos} ns became {back}");
+        }
+        assert_eq!(level(1.0), 0);
+        assert_eq!(level(0.5), -(OCTAVE as i32));
+    }
+
+    #[test]
     fn nothing_is_outside_the_range() {
-        assert_eq!(nanos(Duration::ZERO), 1.0);
-        assert_eq!(nanos(Duration::MAX), LONGEST);
+        let microsecond = latency_level(Duration::from_micros(1));
+        assert_eq!(latency_level(Duration::ZERO), microsecond);
+        assert!(microsecond > 0);
+        assert_eq!(latency_level(Duration::MAX), latency_level(Duration::from_secs(86_400)));
+    }
+
+    #[test]
+    fn it_decays_to_nothing_and_no_further() {
+        assert_eq!(known(100, 0).at(u32::MAX / 2), Some(0));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use toolweir_core::{Instant, ServerId};
 
+use crate::estimate::number;
 use crate::rank;
 use crate::table::{Candidates, Slot, Table};
 
@@ -113,15 +114,23 @@ fn standing(
         health: if healthy { Health::Healthy } else { Health::Unhealthy },
         errors: slot.cell.errors(),
         trial_in_ms: slot.cell.trial_at().map(|due| whole_millis(due - now)),
-        latency_ms: slot.cell.latency(tick).map(|latency| latency.as_secs_f64() * 1e3),
+        latency_ms: slot.cell.latency(tick).map(rounded_millis),
         in_flight: slot.cell.in_flight(),
         weight: registration.weight,
         priority: registration.priority,
-        cost_ms: f64::from(slot.cell.cost(tick) * slot.scale) / 1e6,
+        cost_ms: match slot.cell.cost(tick, slot.scale) {
+            0 => 0.0,
+            level => (number(level) / 1e3).round() / 1e3,
+        },
         reason: String::new(),
     };
     standing.reason = standing.sentence();
     standing
+}
+
+/// To the microsecond, which is what it is exact to.
+fn rounded_millis(latency: Duration) -> f64 {
+    (latency.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// Rounded up, so that zero means now.

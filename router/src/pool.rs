@@ -6,7 +6,10 @@ use std::time::Duration;
 use toolweir_core::Instant;
 
 use crate::Config;
-use crate::estimate::{Ticks, nanos};
+use crate::estimate::{Ticks, latency_level, level};
+
+/// So many numbers of calls have their level at hand.
+const LEVELS: usize = 128;
 
 /// Numbers from the [`Config`], and the count of ejected servers.
 #[derive(Debug)]
@@ -15,6 +18,9 @@ pub(crate) struct Pool {
     pause: Duration,
     pause_max: Duration,
     penalty: Duration,
+    penalty_level: u32,
+    /// The levels of small numbers.
+    levels: [u32; LEVELS],
     max_ejected_percent: u64,
     ticks: Ticks,
     servers: AtomicU32,
@@ -28,6 +34,8 @@ impl Pool {
             pause: config.pause,
             pause_max: config.pause_max,
             penalty: config.failure_penalty,
+            penalty_level: latency_level(config.failure_penalty),
+            levels: std::array::from_fn(|n| level(n.max(1) as f64).unsigned_abs()),
             max_ejected_percent: u64::from(config.max_ejected_percent),
             ticks: Ticks::new(config.half_life),
             servers: AtomicU32::new(0),
@@ -48,9 +56,17 @@ impl Pool {
         self.penalty
     }
 
-    /// What a server costs that has not answered anything yet but has calls.
-    pub(crate) fn penalty_nanos(&self) -> f32 {
-        nanos(self.penalty)
+    /// The same as a level.
+    pub(crate) fn penalty_level(&self) -> u32 {
+        self.penalty_level
+    }
+
+    /// The level of a number of calls, at least 1.
+    pub(crate) fn level(&self, calls: u32) -> u32 {
+        match self.levels.get(calls as usize) {
+            Some(level) => *level,
+            None => level(f64::from(calls)).unsigned_abs(),
+        }
     }
 
     /// The pause before the next trial after `trials` failed ones: doubled each time, up to its cap.

@@ -17,12 +17,9 @@ const HEALTHY: u64 = 1;
 const UNHEALTHY: u64 = 2;
 const TIE_BITS: u32 = 22;
 
-fn key(class: u64, priority: u8, cost: f32, tie: u64) -> Key {
-    // The bits of floats that are not negative order as the floats do.
-    class << 62
-        | u64::from(priority) << 54
-        | u64::from(cost.to_bits()) << TIE_BITS
-        | tie & ((1 << TIE_BITS) - 1)
+fn key(class: u64, priority: u8, cost: u32, tie: u64) -> Key {
+    let tie = tie & ((1 << TIE_BITS) - 1);
+    class << 62 | u64::from(priority) << 54 | u64::from(cost) << TIE_BITS | tie
 }
 
 fn class(key: Key) -> u64 {
@@ -98,7 +95,7 @@ struct Judge {
 impl Judge {
     #[inline]
     fn key(&mut self, slot: &Slot) -> Key {
-        let cost = slot.cell.cost(self.tick) * slot.scale;
+        let cost = slot.cell.cost(self.tick, slot.scale);
         self.ties = self.ties.rotate_left(TIE_BITS) ^ u64::from(slot.id.get());
         key(self.class(slot), slot.priority, cost, self.ties)
     }
@@ -218,10 +215,12 @@ impl<'t> Look<'t> for Nearest {
             let drawn = mix(self.sticky ^ slot.hash);
             // In (0, 1]; its negative logarithm, by weight, is an exponential draw: the least one wins.
             let unit = ((drawn >> 11) + 1) as f64 / (1_u64 << 53) as f64;
-            let draw = (-unit.ln()) as f32 * slot.scale;
+            let draw = (-unit.ln() / f64::from(slot.registration.weight)).abs() as f32;
+            // The bits of floats that are not negative order as the floats do.
+            let draw = draw.to_bits();
             let class = if slot.cell.is_healthy() { HEALTHY } else { UNHEALTHY };
-            best.offer(key(class, slot.priority, draw.abs(), drawn), slot);
-            let anyway = key(HEALTHY, slot.priority, draw.abs(), drawn);
+            best.offer(key(class, slot.priority, draw, drawn), slot);
+            let anyway = key(HEALTHY, slot.priority, draw, drawn);
             if home.is_none_or(|(held, _)| anyway < held) {
                 home = Some((anyway, slot));
             }
@@ -255,7 +254,7 @@ impl<'t> Look<'t> for Standing {
     fn at(self, places: usize, _: bool, get: impl Fn(usize) -> Option<&'t Slot>) -> Self::Found {
         let keyed = |slot: &'t Slot| {
             let class = if slot.cell.is_healthy() { HEALTHY } else { UNHEALTHY };
-            (key(class, slot.priority, slot.cell.cost(self.tick) * slot.scale, 0), slot)
+            (key(class, slot.priority, slot.cell.cost(self.tick, slot.scale), 0), slot)
         };
         let mut slots: Vec<(Key, &Slot)> = (0..places).filter_map(get).map(keyed).collect();
         slots.sort_by_key(|(key, slot)| (*key, slot.id));

@@ -8,6 +8,7 @@ use toolweir_core::ServerId;
 use crate::Registration;
 use crate::bits::Bits;
 use crate::cell::Cell;
+use crate::estimate::level;
 use crate::hash::{self, Folding};
 
 /// The servers at one moment. A change builds the next one; who ranks keeps the one it began with.
@@ -25,8 +26,8 @@ pub(crate) struct Table {
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub(crate) id: ServerId,
-    /// One by the weight: what a cost is multiplied by.
-    pub(crate) scale: f32,
+    /// The level of one by the weight, to be added to a cost.
+    pub(crate) scale: i32,
     pub(crate) priority: u8,
     /// Hash of the name, for sticky keys.
     pub(crate) hash: u64,
@@ -47,7 +48,7 @@ impl Slot {
     pub(crate) fn new(id: ServerId, registration: Registration, cell: Arc<Cell>) -> Self {
         Self {
             id,
-            scale: 1.0 / registration.weight,
+            scale: -level(f64::from(registration.weight)),
             priority: registration.priority,
             hash: hash::text(&registration.name),
             cell,

@@ -179,7 +179,8 @@ impl World {
         }
         // The rest by health and cost, and nobody who was left out is better than the last.
         let places: Vec<_> = order.iter().map(|server| self.model[*server].place(now)).collect();
-        let behind = |a: (bool, f64), b: (bool, f64)| a.0 > b.0 || a.0 == b.0 && a.1 > b.1 * 1.001;
+        let behind =
+            |a: (bool, f64), b: (bool, f64)| a.0 && !b.0 || a.0 == b.0 && a.1 > b.1 * 1.0001;
         for pair in places.windows(2) {
             assert!(!behind(pair[0], pair[1]), "{pair:?}");
         }
@@ -204,7 +205,7 @@ impl World {
             match (standing.latency_ms, model.latency(now)) {
                 (None, None) => {}
                 (Some(seen), Some(expected)) => {
-                    let close = (seen - expected).abs() <= expected * 0.002 + 1e-5;
+                    let close = (seen - expected).abs() <= expected * 1e-5 + 0.001;
                     assert!(close, "{seen} instead of {expected}");
                 }
                 (seen, expected) => panic!("{seen:?} instead of {expected:?}"),
