@@ -17,30 +17,8 @@ use super::outbox::Outbox;
 use super::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use super::window::{Tally, Window};
 use super::word::{MAX_COUNT, Phase, Word};
+use crate::engine::Settings;
 use crate::{Reason, Refused, Snapshot, State, Transition};
-
-/// A checked configuration, in the machine's own units: nanoseconds and millionths.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    /// `u32::MAX`: off.
-    pub(crate) failures: u32,
-    pub(crate) cooldown: u64,
-    pub(crate) cap: u64,
-    pub(crate) backoff: f64,
-    pub(crate) jitter: f64,
-    pub(crate) seed: Option<u64>,
-    pub(crate) probes: u32,
-    pub(crate) probe_timeout: u64,
-    /// 0: no such window.
-    pub(crate) calls: usize,
-    /// 0: no such window.
-    pub(crate) time: u64,
-    pub(crate) minimum: u64,
-    pub(crate) failure_rate: u64,
-    /// `u64::MAX`: no call is slow.
-    pub(crate) slow: u64,
-    pub(crate) slow_rate: u64,
-}
 
 /// What the machine must be told again when an admitted call has ended.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +51,8 @@ pub(crate) struct Machine {
     refused: AtomicU64,
     /// Whether a success is to be counted anywhere.
     records: bool,
+    /// Whether the time is needed for that.
+    reads_time: bool,
     slow: u64,
     window: Window,
     settings: Arc<Settings>,
@@ -101,6 +81,7 @@ impl Machine {
             length: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             records: !matches!(window, Window::Off),
+            reads_time: matches!(window, Window::Time(_)) || settings.slow != u64::MAX,
             slow: settings.slow,
             window,
             inner: Mutex::new(Inner {
@@ -235,15 +216,19 @@ impl Machine {
         if !self.records && self.word() == Word::new(pass.generation, Phase::Closed, 0) {
             return false;
         }
-        self.succeed_counted(pass, now())
+        self.succeed_counted(pass, now)
     }
 
-    fn succeed_counted(&self, pass: Pass, now: Instant) -> bool {
+    fn succeed_counted(&self, pass: Pass, now: impl FnOnce() -> Instant) -> bool {
         let word = self.word();
         if word.phase() == Phase::Disabled {
             return false;
         }
-        if word.generation() != pass.generation || !word.counts() || self.is_slow(pass, now) {
+        if word.generation() != pass.generation || !word.counts() {
+            return self.settle(pass, Ending::Success, now());
+        }
+        let now = if self.reads_time { now() } else { Instant::default() };
+        if self.is_slow(pass, now) {
             return self.settle(pass, Ending::Success, now);
         }
         self.forget_failures(word);

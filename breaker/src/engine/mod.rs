@@ -7,12 +7,14 @@ mod calls;
 mod cooldown;
 mod machine;
 mod outbox;
+mod settings;
 mod sync;
 mod time;
 mod window;
 mod word;
 
 pub(crate) use self::{
-    machine::{Ending, Machine, Pass, Settings},
+    machine::{Ending, Machine, Pass},
+    settings::Settings,
     word::{MAX_COUNT, Phase},
 };

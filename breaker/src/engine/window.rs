@@ -1,9 +1,9 @@
 //! What the recent calls were like.
 
 use super::calls::{CallTally, CallWindow};
-use super::machine::Settings;
 use super::time::{TimeTally, TimeWindow};
 use crate::WindowSnapshot;
+use crate::engine::Settings;
 
 /// The shared half of a window: a good call is counted here without a lock.
 #[derive(Debug)]

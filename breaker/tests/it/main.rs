@@ -7,6 +7,8 @@ mod keyed;
 mod listeners;
 mod model;
 mod permits;
+#[cfg(feature = "tower")]
+mod service;
 mod threads;
 mod transitions;
 mod windows;
