@@ -60,12 +60,22 @@ impl Cell {
     #[inline]
     pub(crate) fn cost(&self, tick: u32, scale: i32) -> u32 {
         let in_flight = self.in_flight.load(Relaxed);
-        let cost = match Estimate::from_word(self.latency.load(Relaxed)).at(tick) {
-            Some(latency) => latency.max(FLOOR) + self.pool.level(in_flight.saturating_add(1)),
-            None if in_flight == 0 => return 0,
-            None => self.pool.penalty_level() + self.pool.level(in_flight),
-        };
-        cost.saturating_add_signed(scale)
+        match Estimate::from_word(self.latency.load(Relaxed)).at(tick) {
+            Some(latency) => {
+                let calls = self.pool.level(in_flight.saturating_add(1));
+                // Neither below zero, because no weight is as far from 1 as the floor, nor above 2³².
+                (latency.max(FLOOR) + calls).wrapping_add_signed(scale)
+            }
+            None => self.unknown_cost(in_flight, scale),
+        }
+    }
+
+    #[cold]
+    fn unknown_cost(&self, in_flight: u32, scale: i32) -> u32 {
+        if in_flight == 0 {
+            return 0;
+        }
+        (self.pool.penalty_level() + self.pool.level(in_flight)).wrapping_add_signed(scale)
     }
 
     /// The latency as it counts now; `None` where nothing is known.
@@ -82,6 +92,7 @@ impl Cell {
         self.errors.load(Relaxed)
     }
 
+    #[inline]
     pub(crate) fn is_healthy(&self) -> bool {
         self.trial_at.load(Relaxed) == HEALTHY
     }
@@ -95,6 +106,7 @@ impl Cell {
     }
 
     /// Whether this unhealthy server is to be tried now. Says yes once, then not before a doubled pause.
+    #[cold]
     pub(crate) fn try_trial(&self, now: Instant) -> bool {
         let due = self.trial_at.load(Relaxed);
         if due == HEALTHY || due == REMOVED || now.as_nanos() < due {

@@ -42,7 +42,9 @@ impl Ticks {
 
 /// The level of a number: its logarithm, in steps of a millionth.
 pub(crate) fn level(number: f64) -> i32 {
-    (number.log2() * f64::from(OCTAVE)).round() as i32
+    let level = number.log2() * f64::from(OCTAVE);
+    // Rounded by hand, because `round` is a call on most machines.
+    (level + 0.5_f64.copysign(level)) as i32
 }
 
 /// The number at a level.

@@ -62,11 +62,9 @@ impl Pool {
     }
 
     /// The level of a number of calls, at least 1.
+    #[inline]
     pub(crate) fn level(&self, calls: u32) -> u32 {
-        match self.levels.get(calls as usize) {
-            Some(level) => *level,
-            None => level(f64::from(calls)).unsigned_abs(),
-        }
+        self.levels.get(calls as usize).copied().unwrap_or_else(|| large_level(calls))
     }
 
     /// The pause before the next trial after `trials` failed ones: doubled each time, up to its cap.
@@ -101,6 +99,11 @@ impl Pool {
     pub(crate) fn unhealthy(&self) -> usize {
         self.unhealthy.load(Ordering::Relaxed) as usize
     }
+}
+
+#[cold]
+fn large_level(calls: u32) -> u32 {
+    level(f64::from(calls)).unsigned_abs()
 }
 
 #[cfg(test)]

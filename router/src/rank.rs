@@ -100,6 +100,7 @@ impl Judge {
         key(self.class(slot), slot.priority, cost, self.ties)
     }
 
+    #[inline]
     fn class(&mut self, slot: &Slot) -> u64 {
         if slot.cell.is_healthy() {
             HEALTHY

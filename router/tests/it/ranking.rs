@@ -267,3 +267,22 @@ fn explain_says_why() {
     assert_eq!(places, [Some(1), Some(2), None, None, None]);
     assert_eq!(among.servers[2].reason, "cannot answer: not among the candidates");
 }
+
+/// The extremes of weight, latency and load keep their order: nothing wraps around.
+#[test]
+fn the_largest_and_the_smallest_cost_keep_their_order() {
+    let router = router(Config::default());
+    let [light, heavy] = [0.0, 1e9]
+        .map(|weight| router.register(Registration::new("w").capabilities(["x"]).weight(weight)));
+    let fresh = router.add("fresh", ["x"]);
+    let (now, long) = (at(200_000_000), ms(100_000_000));
+    success(&router, light, long, now);
+    success(&router, heavy, ms(0), now);
+    let busy: Vec<_> = (0..1000).map(|_| router.start_at(light, now)).collect();
+    assert_eq!(router.capable_at(&["x"], now), [fresh, heavy, light]);
+    let costs = [fresh, heavy, light].map(|id| standing(&router, id, now).cost_ms);
+    assert_eq!(costs[0], 0.0);
+    assert!(costs[1] < 0.001, "{costs:?}");
+    assert!((costs[2] / (86_400e3 * 1001.0 * 1000.0) - 1.0).abs() < 1e-3, "{costs:?}");
+    drop(busy);
+}
