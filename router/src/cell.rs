@@ -106,13 +106,20 @@ impl Cell {
     }
 
     /// Whether this unhealthy server is to be tried now. Says yes once, then not before a doubled pause.
+    ///
+    /// A call that is not `repeatable`, and so cannot be saved if the trial fails, is used only where none that is
+    /// came for a second pause.
     #[cold]
-    pub(crate) fn try_trial(&self, now: Instant) -> bool {
+    pub(crate) fn try_trial(&self, now: Instant, repeatable: bool) -> bool {
         let due = self.trial_at.load(Relaxed);
         if due == HEALTHY || due == REMOVED || now.as_nanos() < due {
             return false;
         }
-        let trials = self.trials.load(Relaxed).saturating_add(1);
+        let trials = self.trials.load(Relaxed);
+        if !repeatable && now - self.pool.pause(trials) < Instant::from_nanos(due) {
+            return false;
+        }
+        let trials = trials.saturating_add(1);
         let next = trial_time(now, self.pool.pause(trials));
         let won = self.trial_at.compare_exchange(due, next, Relaxed, Relaxed).is_ok();
         if won {

@@ -89,6 +89,7 @@ struct Judge {
     now: Instant,
     tick: u32,
     ties: u64,
+    repeatable: bool,
     trial_given: bool,
 }
 
@@ -104,7 +105,7 @@ impl Judge {
     fn class(&mut self, slot: &Slot) -> u64 {
         if slot.cell.is_healthy() {
             HEALTHY
-        } else if !self.trial_given && slot.cell.try_trial(self.now) {
+        } else if !self.trial_given && slot.cell.try_trial(self.now, self.repeatable) {
             self.trial_given = true;
             TRIAL
         } else {
@@ -121,6 +122,8 @@ pub(crate) struct Request {
     pub(crate) random: u64,
     /// How many servers are wanted.
     pub(crate) want: usize,
+    /// Whether a call that fails can be sent again.
+    pub(crate) repeatable: bool,
 }
 
 /// The best of `candidates`.
@@ -142,8 +145,8 @@ impl<'t> Look<'t> for Cheapest {
     type Found = Best<'t>;
 
     fn at(self, places: usize, sparse: bool, get: impl Fn(usize) -> Option<&'t Slot>) -> Best<'t> {
-        let Request { now, tick, random, want } = self.request;
-        let mut judge = Judge { now, tick, ties: mix(random), trial_given: false };
+        let Request { now, tick, random, want, repeatable } = self.request;
+        let mut judge = Judge { now, tick, ties: mix(random), repeatable, trial_given: false };
         let mut best = Best::new();
         if places <= SCANNED_MAX || sparse || self.scan_all {
             let slots = (0..places).filter_map(get);
@@ -227,7 +230,7 @@ impl<'t> Look<'t> for Nearest {
             }
         }
         // An unhealthy server is tried with its own keys only.
-        if let Some((key, slot)) = home.filter(|(_, slot)| slot.cell.try_trial(self.now)) {
+        if let Some((key, slot)) = home.filter(|(_, slot)| slot.cell.try_trial(self.now, true)) {
             best.offer(key, slot);
             best.lead(slot);
         }

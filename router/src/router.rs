@@ -259,6 +259,14 @@ impl Router {
         rank::rank(&table, &Candidates::Ids(among), self.request(now, RANKED_MAX)).ranked()
     }
 
+    /// [`rank_among_at`](Self::rank_among_at) for a call that cannot simply be sent again where it fails: such a
+    /// call is the last that a server which is out is tried with.
+    pub(crate) fn rank_once_at(&self, among: &[ServerId], now: Instant) -> Ranked {
+        let table = self.table.load();
+        let request = Request { repeatable: false, ..self.request(now, RANKED_MAX) };
+        rank::rank(&table, &Candidates::Ids(among), request).ranked()
+    }
+
     /// [`rank`](Self::rank), with the same server first for the same key for as long as it is healthy
     /// (weighted rendezvous hashing): load and latency do not count, and a server that comes or goes moves no
     /// keys but its own. Looks at every candidate.
@@ -375,7 +383,13 @@ impl Router {
     }
 
     fn request(&self, now: Instant, want: usize) -> Request {
-        Request { now, tick: self.pool.tick(now), random: self.random.draw(), want }
+        Request {
+            now,
+            tick: self.pool.tick(now),
+            random: self.random.draw(),
+            want,
+            repeatable: true,
+        }
     }
 
     /// Does something with a server's cell; tells whether it is registered.

@@ -5,8 +5,12 @@ use toolweir_core::{Call, Event, Instant, Observer, Ranked, Select, ServerId};
 use crate::Router;
 
 impl Select for Router {
-    fn rank(&self, _call: &Call, among: &[ServerId], now: Instant) -> Ranked {
-        self.rank_among_at(among, now)
+    fn rank(&self, call: &Call, among: &[ServerId], now: Instant) -> Ranked {
+        if call.hints.is_repeatable() {
+            self.rank_among_at(among, now)
+        } else {
+            self.rank_once_at(among, now)
+        }
     }
 }
 

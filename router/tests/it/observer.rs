@@ -1,6 +1,6 @@
 //! Learning by listening, and ranking for the orchestrator.
 
-use toolweir_core::{Answer, Kind, Outcome, Select, ServerId};
+use toolweir_core::{Answer, Hints, Kind, Outcome, Select, ServerId};
 use toolweir_router::Config;
 
 use crate::support::*;
@@ -139,4 +139,19 @@ fn an_attempt_settles_by_its_outcome() {
     router.start_at(ids[0], START).unwrap().settle(&Outcome::OK, at(5));
     assert_eq!(router.is_healthy(ids[0]), Some(true));
     assert_eq!(standing(&router, ids[0], at(5)).in_flight, 0);
+}
+
+/// A trial may fail, and a call with effects cannot then be given to another server.
+#[test]
+fn a_call_with_effects_is_the_last_that_a_server_is_tried_with() {
+    let (router, ids) = pool(Config::default(), 2);
+    let select: &dyn Select = &router;
+    let read = call().hints(Hints::read());
+    fail(&router, ids[0], 4, START);
+    success(&router, ids[1], ms(10), START);
+    assert_eq!(select.rank(&call(), &ids, at(9999))[0], ids[1]);
+    assert_eq!(select.rank(&read, &ids, at(9999))[0], ids[0], "a read takes the trial at once");
+    // The next pause is 10 s and over at 19,999; nobody reads for as long again.
+    assert_eq!(select.rank(&call(), &ids, at(29_998))[0], ids[1]);
+    assert_eq!(select.rank(&call(), &ids, at(29_999))[0], ids[0]);
 }
