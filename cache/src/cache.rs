@@ -307,7 +307,8 @@ where
         Some(Found { value, freshness })
     }
 
-    /// Fills the slot and puts it on the shelf, unless it became invalid or can never fit.
+    /// Fills the slot and puts it on the shelf, unless it became invalid. A value that is not to be kept, or can never
+    /// fit, still takes the old one's place.
     pub(crate) fn keep(
         &self,
         key: Hashed<K>,
@@ -316,7 +317,7 @@ where
         ttl: Duration,
     ) {
         let epoch = self.epoch();
-        if ttl.is_zero() || !slot.is_current(epoch) {
+        if !slot.is_current(epoch) {
             return;
         }
         let own = match &result {
@@ -324,7 +325,8 @@ where
             Err(_) => size_of::<Failure>(),
         };
         let bytes = (own as u64).saturating_add(Self::OVERHEAD);
-        let Some(weight) = self.shelf.scale().weight(bytes) else { return };
+        let weight = self.shelf.scale().weight(bytes).filter(|_| !ttl.is_zero());
+        let Some(weight) = weight else { return self.shelf.remove(&key.borrowed()) };
         let expires = self.clock.now() + self.jittered(ttl, key.hash);
         slot.fill(Content { result, expires, weight, bytes });
         self.shelf.put(key, slot);

@@ -226,8 +226,14 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn write_string(&mut self, string: &str) {
+    fn write_string(&mut self, string: &Cow<'_, str>) {
         self.out.push('"');
+        if let Cow::Borrowed(plain) = string {
+            // Written without escapes, so it needs none.
+            self.out.push_str(plain);
+            self.out.push('"');
+            return;
+        }
         for character in string.chars() {
             match character {
                 '"' => self.out.push_str("\\\""),

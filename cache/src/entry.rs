@@ -406,12 +406,14 @@ where
         match fetch.await {
             Ok(Landing { fetched: Fetched { value, keep, unshared }, store_as }) => {
                 let ttl = match keep {
-                    Keep::Usual => self.ttl.unwrap_or(shared.config.ttl),
-                    Keep::For(ttl) => ttl,
-                    Keep::Not => Duration::ZERO,
+                    Keep::Usual => Some(self.ttl.unwrap_or(shared.config.ttl)),
+                    Keep::For(ttl) => Some(ttl),
+                    Keep::Not => None,
                 };
-                let key = store_as.unwrap_or(self.key);
-                shared.keep(key, self.slot, Ok(value.clone()), ttl);
+                if let Some(ttl) = ttl {
+                    let key = store_as.unwrap_or(self.key);
+                    shared.keep(key, self.slot, Ok(value.clone()), ttl);
+                }
                 Ok(Landed { value, stored_before: false, unshared })
             }
             Err(failure) => {
@@ -421,11 +423,11 @@ where
                         let group = self.forbids.as_deref();
                         forbid(shared, &self.key, self.alternate.as_ref(), group);
                     }
-                    Nature::Lasting => {
+                    Nature::Lasting if !shared.config.negative_ttl.is_zero() => {
                         let ttl = shared.config.negative_ttl;
                         shared.keep(self.key, self.slot, Err(failure.clone()), ttl);
                     }
-                    Nature::Outage => {}
+                    Nature::Lasting | Nature::Outage => {}
                 }
                 Err(failure)
             }

@@ -1,0 +1,99 @@
+//! What the hot path allocates: nothing. One test, so that no other runs beside it.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+
+use toolweir_cache::{Cache, Config, ReplyCache};
+use toolweir_core::{CacheKey, Lookup, Principal, RawJson, Reply, Store};
+
+/// Counts the allocations of each thread.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+#[expect(unsafe_code, reason = "a global allocator is unsafe by its trait")]
+// SAFETY: every call is handed to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promised.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.with(Cell::get);
+    work();
+    ALLOCATIONS.with(Cell::get) - before
+}
+
+fn a_hit_allocates_nothing() {
+    let cache: Cache<String, u64> = Cache::new(Config::default()).unwrap();
+    let keys: Vec<_> = (0..500).map(|number| format!("key {number}")).collect();
+    for key in &keys {
+        cache.entry(key.clone()).group("g").insert(1);
+    }
+    let read = || {
+        for _ in 0..20 {
+            for key in &keys {
+                assert!(black_box(cache.get(key.as_str())).is_some());
+            }
+        }
+    };
+    read(); // moka's own buffers and this thread's state are made once
+    assert_eq!(allocations(read), 0);
+}
+
+async fn a_hit_through_get_or_fetch_allocates_nothing() {
+    let cache: Cache<u64, u64> = Cache::new(Config::default()).unwrap();
+    cache.insert(7, 1);
+    for warm in [true, false] {
+        let before = ALLOCATIONS.with(Cell::get);
+        for _ in 0..1_000 {
+            let fetch = async { Err::<u64, std::io::Error>(std::io::ErrorKind::Other.into()) };
+            assert_eq!(cache.get_or_fetch(7, fetch).await.unwrap(), 1);
+        }
+        let allocated = ALLOCATIONS.with(Cell::get) - before;
+        assert!(warm || allocated == 0, "{allocated} allocations in 1,000 hits");
+    }
+}
+
+async fn a_reply_hit_allocates_nothing() {
+    let cache = ReplyCache::new(Config::default()).unwrap();
+    let key = CacheKey {
+        group: "github".into(),
+        principal: Some(Principal::local()),
+        text: "tools/list".into(),
+    };
+    let lookup = Lookup::new(key.clone()).ttl(std::time::Duration::from_secs(60));
+    let reply = Reply::new(RawJson::of("x").unwrap());
+    cache.get_or_fetch(lookup, Box::pin(async move { Ok(reply) })).await.unwrap();
+    let read = || {
+        for _ in 0..1_000 {
+            assert!(black_box(cache.get(&key)).is_some());
+        }
+    };
+    read();
+    assert_eq!(allocations(read), 0);
+}
+
+#[test]
+fn hits_allocate_nothing() {
+    a_hit_allocates_nothing();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(a_hit_through_get_or_fetch_allocates_nothing());
+    runtime.block_on(a_reply_hit_allocates_nothing());
+}
