@@ -7,10 +7,12 @@ mod configured;
 mod endpoint;
 pub mod handlers;
 mod orchestrator;
+mod pages;
 
 pub use toolweir_core as core;
 pub use toolweir_wire as wire;
 
-pub use self::orchestrator::{
-    BuildError, Builder, Member, Orchestrator, Readiness, ServerReport, Standing,
+pub use self::{
+    orchestrator::{BuildError, Builder, Member, Orchestrator, Readiness, ServerReport, Standing},
+    pages::pages,
 };

@@ -24,11 +24,6 @@ impl Listing {
         &self.items[kind.index()]
     }
 
-    /// Whether nothing was ever listed.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.items.iter().all(|items| items.is_empty())
-    }
-
     pub(crate) fn has(&self, kind: Kind, name: &str) -> bool {
         self.of(kind).iter().any(|item| &*item.name == name)
     }

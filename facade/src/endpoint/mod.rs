@@ -3,7 +3,7 @@
 mod flight;
 mod panics;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ pub(crate) struct Endpoint {
     pub(crate) cached: bool,
     /// The last known lists, kept while the server is away.
     pub(crate) listing: ArcSwap<Listing>,
+    listed: AtomicBool,
     pub(crate) status: RwLock<Status>,
     /// The server asked for a pause until then.
     paused_until: AtomicU64,
@@ -109,6 +110,7 @@ impl Endpoint {
             ttl,
             cached,
             listing: ArcSwap::default(),
+            listed: AtomicBool::new(false),
             status: RwLock::new(Status::Starting),
             paused_until: AtomicU64::new(0),
         }
@@ -207,6 +209,16 @@ impl Endpoint {
 
     pub(crate) fn rule(&self, tool: &str) -> ToolRule {
         self.tools.iter().find(|(name, _)| name == tool).map(|(_, rule)| *rule).unwrap_or_default()
+    }
+
+    /// Whether its lists were fetched at least once; a server may list nothing.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.listed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_listing(&self, listing: Listing) {
+        self.listing.store(Arc::new(listing));
+        self.listed.store(true, Ordering::Release);
     }
 
     pub(crate) fn status(&self) -> Status {

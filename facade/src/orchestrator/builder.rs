@@ -261,6 +261,14 @@ impl Builder {
         self
     }
 
+    /// Checks everything that [`start`](Self::start) would refuse, and starts nothing.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn check(self) -> Result<(), BuildError> {
+        self.assemble().map(drop)
+    }
+
     /// Starts the orchestrator on the current tokio runtime. Servers are connected in the background.
     ///
     /// # Errors
@@ -269,6 +277,12 @@ impl Builder {
     /// # Panics
     /// Panics outside a tokio runtime.
     pub fn start(self) -> Result<Orchestrator, BuildError> {
+        let orchestrator = self.assemble()?;
+        orchestrator.supervise();
+        Ok(orchestrator)
+    }
+
+    fn assemble(self) -> Result<Orchestrator, BuildError> {
         let connect_timeout = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
         let router =
             Router::new(self.router).map_err(setting("toolweir", "router"))?.with_clock(TokioClock);
@@ -287,7 +301,7 @@ impl Builder {
             endpoints.push(Arc::new(endpoint(member, &router, &observers)?));
         }
         let (untried, _) = watch::channel(endpoints.len());
-        let orchestrator = Orchestrator(Arc::new(Inner {
+        Ok(Orchestrator(Arc::new(Inner {
             endpoints,
             router,
             metrics,
@@ -302,9 +316,7 @@ impl Builder {
             started: TokioClock.now(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-        }));
-        orchestrator.supervise();
-        Ok(orchestrator)
+        })))
     }
 }
 

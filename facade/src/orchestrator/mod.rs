@@ -157,7 +157,7 @@ impl Orchestrator {
     }
 
     fn is_listed(&self, id: ServerId) -> bool {
-        self.endpoint(id).is_some_and(|endpoint| !endpoint.listing.load().is_empty())
+        self.endpoint(id).is_some_and(|endpoint| endpoint.is_listed())
     }
 
     fn endpoint(&self, id: ServerId) -> Option<&Arc<Endpoint>> {

@@ -34,6 +34,8 @@ pub struct ServerReport {
     pub capabilities: Vec<String>,
     /// Whether it can be called now.
     pub health_status: Readiness,
+    /// Whether its lists are known, from now or from before.
+    pub is_listed: bool,
     /// Why not, where it cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -43,6 +45,9 @@ pub struct ServerReport {
     /// The protocol revision that is spoken with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol_version: Option<String>,
+    /// The process that it runs in, where that is a child of this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process_id: Option<u32>,
     /// Its name and version in its own words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<RawJson>,
@@ -112,9 +117,11 @@ impl Orchestrator {
             name: endpoint.name.to_string(),
             capabilities: endpoint.capabilities.clone(),
             health_status,
+            is_listed: endpoint.is_listed(),
             reason,
             breaker: endpoint.breaker.as_ref().map(|breaker| breaker.state().name()),
             protocol_version: info.as_ref().map(|info| info.protocol_version.to_string()),
+            process_id: endpoint.server.process_id(),
             identity: info.map(|info| info.identity.clone()),
             tools: names(Kind::Tool),
             prompts: names(Kind::Prompt),
@@ -141,8 +148,14 @@ impl Orchestrator {
             dashboard: self.dashboard(),
             health: self.health(),
             upstreams: self.servers(),
-            problems: self.0.catalogue.load().problems().to_vec(),
+            problems: self.problems(),
         }
+    }
+
+    /// What is withheld or unusual in the lists, for people.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        self.0.catalogue.load().problems().to_vec()
     }
 
     /// The recorder, for more than the dashboard tells.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use toolweir_core::{Call, Error, Hints, Kind as ErrorKind, Method, RawJson, Reply, ServerId};
 
+use super::Orchestrator;
 use super::supervise::LIST_PATIENCE;
-use super::{Orchestrator, is_up};
 use crate::catalogue::Kind;
 use crate::endpoint::Endpoint;
 
@@ -79,8 +79,7 @@ impl Orchestrator {
     fn by_prefix<'a>(&self, target: &'a str) -> Option<(&Arc<Endpoint>, &'a str)> {
         self.0.endpoints.iter().find_map(|endpoint| {
             let rest = target.strip_prefix(endpoint.prefix.as_str())?.strip_prefix("__")?;
-            let never_listed = endpoint.listing.load().is_empty() && !is_up(&endpoint.status());
-            (never_listed && !endpoint.prefix.is_empty()).then_some((endpoint, rest))
+            (!endpoint.is_listed() && !endpoint.prefix.is_empty()).then_some((endpoint, rest))
         })
     }
 

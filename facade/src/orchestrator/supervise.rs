@@ -179,7 +179,7 @@ impl Supervisor {
         if let Some(error) = &failure {
             tracing::warn!(server = &*self.endpoint.name, %error, "a list could not be fetched; the last known stays");
         }
-        self.endpoint.listing.store(Arc::new(listing));
+        self.endpoint.set_listing(listing);
         let inner = self.inner.upgrade()?;
         inner.merge();
         inner.untried.send_modify(|_| {}); // those who wait for a name look again

@@ -29,7 +29,17 @@ impl HttpListener {
     /// # Errors
     /// Fails where the address cannot be listened on.
     pub async fn bind(address: impl ToSocketAddrs, service: Service) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        Self::on(TcpListener::bind(address).await?, service)
+    }
+
+    /// Serves on a listener that is bound already, for those who bind first and start what is to be served then.
+    ///
+    /// # Errors
+    /// Fails where the listener has no address.
+    ///
+    /// # Panics
+    /// Panics outside a tokio runtime.
+    pub fn on(listener: TcpListener, service: Service) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let limits = service.limits.clone();
         let front = Front::new(service);

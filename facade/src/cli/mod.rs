@@ -1,0 +1,170 @@
+//! The command line.
+
+mod arguments;
+mod call;
+mod check;
+mod demo;
+mod failure;
+mod health;
+mod list;
+mod output;
+mod serve;
+mod source;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use self::failure::Failure;
+use self::output::Output;
+
+/// Sends each MCP call to the server best able to answer it, and keeps answering when servers fail.
+#[derive(Debug, Parser)]
+#[command(name = "toolweir", version, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Write the result as JSON on stdout, and a failure as one line of JSON on stderr.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+const AFTER_HELP: &str = "\
+Without --config, ./toolweir.jsonc is read, then ./.mcp.json.
+TOOLWEIR_LOG sets what is logged on stderr, for example TOOLWEIR_LOG=debug.
+Exit codes: 0 ok, 1 unexpected, 2 usage, 3 authentication, 4 unreachable, 5 tool error, 6 bad configuration, 7 degraded.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve all configured servers behind one endpoint.
+    Serve {
+        #[command(flatten)]
+        source: Source,
+        /// Where MCP clients come in, at /mcp [default: 127.0.0.1:8808, or `listen` of the configuration].
+        #[arg(long, value_name = "ADDR", conflicts_with = "stdio")]
+        listen: Option<SocketAddr>,
+        /// Serve one client over stdin and stdout instead.
+        #[arg(long)]
+        stdio: bool,
+    },
+    /// Check a configuration without starting anything.
+    Check {
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Show the servers and what they offer.
+    List {
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Call a tool by the name that clients see.
+    Call {
+        /// The tool, such as `github__create_issue`.
+        #[arg(value_name = "SERVER__TOOL")]
+        tool: String,
+        /// One argument; the value is JSON where it reads as such, else text.
+        #[arg(long = "tool-arg", value_name = "KEY=VALUE")]
+        arguments: Vec<String>,
+        /// All arguments as one JSON object.
+        #[arg(long = "tool-args-json", value_name = "JSON", conflicts_with = "arguments")]
+        json_arguments: Option<String>,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Route a request by its type to the best server that has what it needs.
+    Route {
+        /// The request type, such as `repository_management` or `notifications`.
+        #[arg(value_name = "TYPE")]
+        request_type: String,
+        /// Arguments; a value is JSON where it reads as such, else text.
+        #[arg(value_name = "KEY=VALUE")]
+        arguments: Vec<String>,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Show the dashboard of a running gateway (its `admin` listener).
+    Health {
+        /// Where it listens.
+        #[arg(long, default_value = "http://127.0.0.1:9464", env = "TOOLWEIR_ADMIN_URL")]
+        url: String,
+        /// Its token, where it asks for one; the variable TOOLWEIR_TOKEN serves as well.
+        #[arg(long, env = "TOOLWEIR_TOKEN", hide_env_values = true)]
+        token: Option<String>,
+    },
+    /// See it at work: five small servers, one killed, one frozen; needs nothing but this program.
+    Demo {
+        /// Stay up afterwards as a gateway for any MCP client.
+        #[arg(long)]
+        serve: bool,
+        /// Where to stay up.
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8808", requires = "serve")]
+        listen: SocketAddr,
+    },
+    /// One of the demo's servers, over stdin and stdout.
+    #[command(hide = true)]
+    DemoServer {
+        /// Which.
+        kind: String,
+    },
+}
+
+/// Where the configuration is.
+#[derive(Args, Debug)]
+struct Source {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Runs the program.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output { json: cli.json };
+    log(matches!(cli.command, Command::Demo { .. } | Command::DemoServer { .. }));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output.fail(&Failure::unexpected(format!("cannot start: {error}"))),
+    };
+    let result = runtime.block_on(run(cli.command, output));
+    // Whatever still blocks, such as a read of stdin, does not keep the program from ending.
+    runtime.shutdown_background();
+    match result {
+        Ok(code) => code,
+        Err(failure) => output.fail(&failure),
+    }
+}
+
+async fn run(command: Command, output: Output) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Serve { source, listen, stdio } => {
+            serve::serve(&source, listen, stdio, output).await
+        }
+        Command::Check { source } => check::check(&source, output),
+        Command::List { source } => list::list(&source, output).await,
+        Command::Call { tool, arguments, json_arguments, source } => {
+            let arguments = arguments::object(&arguments, json_arguments.as_deref())?;
+            call::call(&source, &tool, &arguments, output).await
+        }
+        Command::Route { request_type, arguments, source } => {
+            let arguments = arguments::object(&arguments, None)?;
+            call::route(&source, &request_type, &arguments, output).await
+        }
+        Command::Health { url, token } => health::health(&url, token.as_deref(), output).await,
+        Command::Demo { serve, listen } => demo::demo(serve.then_some(listen), output).await,
+        Command::DemoServer { kind } => demo::server(&kind).await,
+    }
+}
+
+/// Logs go to stderr; stdout belongs to results, and to the protocol.
+fn log(quiet: bool) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("TOOLWEIR_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(if quiet { "off" } else { "warn,toolweir=info" }));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,152 @@
+//! `toolweir serve`: the gateway.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use toolweir::config::{self, Config};
+use toolweir::wire::{Access, HttpListener, PagesListener, Service, serve_stdio};
+use toolweir::{Orchestrator, pages};
+
+use super::Source;
+use super::failure::Failure;
+use super::output::Output;
+use super::source;
+
+const LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8808);
+/// How long calls that are in flight get to finish once the gateway is told to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn serve(
+    source: &Source,
+    listen: Option<SocketAddr>,
+    stdio: bool,
+    output: Output,
+) -> Result<ExitCode, Failure> {
+    let (config, _) = source::load(source, output)?;
+    let settings = &config.settings;
+    let address = listen.or(settings.listen).unwrap_or(LISTEN);
+    if !stdio && settings.token.is_none() && config::needs_token(address) {
+        return Err(Failure::config(format!(
+            "{address} can be reached from other machines, and no token is configured: set `toolweir.token`, or listen on 127.0.0.1",
+        )));
+    }
+    let signals = Signals::new()?;
+    // Whoever cannot listen need not start servers.
+    let access = access(&config);
+    let bound = if stdio { None } else { Some(bind(address).await?) };
+    let orchestrator = source::start(&config)?;
+    let service = Service::new(Arc::new(orchestrator.clone())).access(access.clone());
+    let admin = match settings.admin {
+        Some(address) => Some(admin(address, access, &orchestrator).await?),
+        None => None,
+    };
+    output.note(&format!(
+        "toolweir {}: starting {} servers",
+        env!("CARGO_PKG_VERSION"),
+        orchestrator.servers().len()
+    ));
+    let telling = {
+        let orchestrator = orchestrator.clone();
+        tokio::spawn(async move {
+            source::wait(&orchestrator, Duration::from_secs(120), output).await;
+        })
+    };
+    if let Some(admin) = &admin {
+        output.note(&format!("health: http://{}/health", admin.local_addr()));
+    }
+    let code = match bound {
+        Some(bound) => over_http(bound, service, signals, output).await,
+        None => over_stdio(service, signals).await,
+    };
+    telling.abort();
+    if let Some(admin) = admin {
+        admin.shutdown(Duration::from_secs(1)).await;
+    }
+    orchestrator.shutdown(Duration::from_secs(8)).await;
+    code
+}
+
+/// Serves until a signal; what is in flight then gets its grace, and a second signal ends it.
+pub(crate) async fn over_http(
+    bound: TcpListener,
+    service: Service,
+    mut signals: Signals,
+    output: Output,
+) -> Result<ExitCode, Failure> {
+    let listener =
+        HttpListener::on(bound, service).map_err(|error| Failure::unexpected(error.to_string()))?;
+    output.note(&format!("MCP endpoint: http://{}/mcp", listener.local_addr()));
+    signals.next().await;
+    output.note("finishing what is in flight; a second signal ends it now");
+    tokio::select! {
+        () = listener.shutdown(GRACE) => {}
+        () = signals.next() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Serves one client until it closes its side, or a signal.
+async fn over_stdio(service: Service, mut signals: Signals) -> Result<ExitCode, Failure> {
+    tokio::select! {
+        ended = serve_stdio(service, tokio::io::stdin(), tokio::io::stdout()) => {
+            ended.map_err(|error| Failure::unexpected(format!("stdio: {error}")))?;
+        }
+        () = signals.next() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| Failure::unexpected(format!("cannot listen on {address}: {error}")))
+}
+
+pub(crate) async fn admin(
+    address: SocketAddr,
+    access: Access,
+    orchestrator: &Orchestrator,
+) -> Result<PagesListener, Failure> {
+    let listener = PagesListener::bind(address, access, pages(orchestrator)).await;
+    listener.map_err(|error| Failure::unexpected(format!("cannot listen on {address}: {error}")))
+}
+
+/// Who may come in.
+fn access(config: &Config) -> Access {
+    let settings = &config.settings;
+    let access = Access::default()
+        .allow_hosts(settings.allowed_hosts.iter().cloned())
+        .allow_origins(settings.allowed_origins.iter().cloned());
+    match &settings.token {
+        Some(token) => access.token(token.expose()),
+        None => access,
+    }
+}
+
+/// SIGTERM and SIGINT.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::unexpected(format!("signals: {error}")));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

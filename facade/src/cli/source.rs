@@ -1,0 +1,78 @@
+//! The configuration that a command works with.
+
+use std::time::{Duration, Instant};
+
+use toolweir::config::{Config, Warning};
+use toolweir::{Builder, Orchestrator, Readiness, ServerReport};
+
+use super::Source;
+use super::failure::Failure;
+use super::output::Output;
+
+/// How long servers get to be there before a command goes on without them.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Reads the configuration and shows its warnings.
+pub(crate) fn load(source: &Source, output: Output) -> Result<(Config, Vec<Warning>), Failure> {
+    let (config, warnings) = match &source.config {
+        Some(path) => Config::load(path)?,
+        None => Config::find()?,
+    };
+    for warning in &warnings {
+        output.note(warning.render(false).trim_end());
+    }
+    Ok((config, warnings))
+}
+
+/// Starts the configured servers.
+pub(crate) fn start(config: &Config) -> Result<Orchestrator, Failure> {
+    Ok(Builder::from_config(config)?.start()?)
+}
+
+/// Waits until all servers have been tried, telling of each as it is.
+pub(crate) async fn wait(
+    orchestrator: &Orchestrator,
+    patience: Duration,
+    output: Output,
+) -> Vec<ServerReport> {
+    let started = now();
+    let mut told = Vec::new();
+    loop {
+        let servers = orchestrator.ready(Duration::from_millis(50)).await;
+        for server in servers.iter().filter(|server| server.health_status != Readiness::Starting) {
+            // Connected is not yet listed: a server is told of when both are done, or when it failed.
+            if told.contains(&server.name) || !(server.is_listed || server.reason.is_some()) {
+                continue;
+            }
+            told.push(server.name.clone());
+            output.note(&line(server, started.elapsed()));
+        }
+        if told.len() == servers.len() || started.elapsed() >= patience {
+            return servers;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn line(server: &ServerReport, after: Duration) -> String {
+    let name = &server.name;
+    let seconds = after.as_secs_f64();
+    match &server.reason {
+        Some(reason) => {
+            let reason = reason.strip_prefix(&format!("{name}: ")).unwrap_or(reason);
+            format!("  {name}: {reason} (tried again in the background)")
+        }
+        None => {
+            let (tools, prompts, resources) =
+                (server.tools.len(), server.prompts.len(), server.resources.len());
+            format!(
+                "  {name}: ready after {seconds:.1} s, {tools} tools, {prompts} prompts, {resources} resources"
+            )
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "tells a person how long it took")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
