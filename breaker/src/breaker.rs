@@ -172,7 +172,8 @@ impl<C: Clock> Breaker<C> {
         self.force(Phase::Disabled);
     }
 
-    /// Closes it, forgets what was counted, and lets it decide for itself again.
+    /// Closes it, forgets what was counted, and lets it decide for itself again. Where it was closed already,
+    /// listeners hear nothing of that.
     pub fn reset(&self) {
         self.force(Phase::Closed);
     }

@@ -39,14 +39,22 @@ fn machine(config: &Config) -> Arc<Machine> {
     Arc::new(Machine::new(StdArc::new(settings), 1))
 }
 
+/// Admits, or is refused for no longer than the cooldown.
 fn admit(machine: &Machine, now: Instant) -> Option<Pass> {
-    machine.admit(now).0.ok()
+    match machine.admit(now).0 {
+        Ok(pass) => Some(pass),
+        Err(refused) => {
+            assert!(refused.retry_after > Duration::ZERO);
+            assert!(refused.retry_after <= Duration::from_secs(60));
+            None
+        }
+    }
 }
 
-/// Every schedule with at most two preemptions.
-fn every_schedule(run: impl Fn() + Send + Sync + 'static) {
+/// Every schedule with at most so many preemptions.
+fn every_schedule(preemptions: usize, run: impl Fn() + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(2);
+    model.preemption_bound = Some(preemptions);
     model.check(run);
 }
 
@@ -58,7 +66,7 @@ fn half_open(machine: &Machine) {
 
 #[test]
 fn of_three_callers_one_is_the_probe() {
-    every_schedule(|| {
+    every_schedule(1, || {
         let machine = machine(&Config::default().failures(1));
         half_open(&machine);
         let others: Vec<_> = (0..2)
@@ -75,7 +83,7 @@ fn of_three_callers_one_is_the_probe() {
 
 #[test]
 fn a_dropped_probe_makes_room_for_exactly_one() {
-    every_schedule(|| {
+    every_schedule(2, || {
         let machine = machine(&Config::default().failures(1));
         half_open(&machine);
         let probe = admit(&machine, at(60)).expect("the probe");
@@ -91,7 +99,7 @@ fn a_dropped_probe_makes_room_for_exactly_one() {
 
 #[test]
 fn a_late_success_never_undoes_a_trip() {
-    every_schedule(|| {
+    every_schedule(2, || {
         let machine = machine(&Config::default().failures(2));
         let calls: Vec<Pass> = (0..3).filter_map(|_| admit(&machine, at(0))).collect();
         let (first, second, good) = (calls[0], calls[1], calls[2]);
@@ -115,7 +123,7 @@ fn a_late_success_never_undoes_a_trip() {
 
 #[test]
 fn two_failures_at_once_are_two() {
-    every_schedule(|| {
+    every_schedule(2, || {
         let machine = machine(&Config::default().failures(2));
         let (one, two) = (admit(&machine, at(0)), admit(&machine, at(0)));
         let (one, two) = (one.expect("closed"), two.expect("closed"));
@@ -131,17 +139,14 @@ fn two_failures_at_once_are_two() {
 
 #[test]
 fn a_refusal_that_races_with_a_probes_verdict_waits_no_longer_than_the_cooldown() {
-    every_schedule(|| {
+    every_schedule(2, || {
         let machine = machine(&Config::default().failures(1));
         half_open(&machine);
         let probe = admit(&machine, at(60)).expect("the probe");
         let other = {
             let machine = Arc::clone(&machine);
             thread::spawn(move || {
-                if let Err(refused) = machine.admit(at(60)).0 {
-                    assert!(refused.retry_after > Duration::ZERO);
-                    assert!(refused.retry_after <= Duration::from_secs(60));
-                }
+                admit(&machine, at(60));
             })
         };
         machine.settle(probe, Ending::Failure, at(60));
@@ -153,7 +158,7 @@ fn a_refusal_that_races_with_a_probes_verdict_waits_no_longer_than_the_cooldown(
 /// Good calls count without the lock while a bad one counts with it, in a slice that nobody has begun.
 #[test]
 fn a_window_of_time_counts_each_call_once() {
-    every_schedule(|| {
+    every_schedule(2, || {
         let window = Window::time(Duration::from_secs(10)).minimum(100);
         let machine = machine(&Config::default().window(window));
         let calls: Vec<Pass> = (0..3).filter_map(|_| admit(&machine, at(5))).collect();
@@ -174,7 +179,7 @@ fn a_window_of_time_counts_each_call_once() {
 
 #[test]
 fn a_window_of_calls_counts_each_call_once() {
-    every_schedule(|| {
+    every_schedule(2, || {
         let window = Window::calls(4).minimum(4).failure_rate(1.0);
         let machine = machine(&Config::default().window(window));
         let calls: Vec<Pass> = (0..3).filter_map(|_| admit(&machine, at(5))).collect();
@@ -198,7 +203,7 @@ fn a_window_of_calls_counts_each_call_once() {
 fn a_verdict_of_an_older_generation_is_not_counted_in_the_new_window() {
     for window in [Window::calls(4), Window::time(Duration::from_secs(10))] {
         let config = Config::default().failures(1).window(window);
-        every_schedule(move || {
+        every_schedule(2, move || {
             let machine = machine(&config);
             let late = admit(&machine, at(0)).expect("closed");
             half_open(&machine);

@@ -157,6 +157,9 @@ impl Machine {
         let word = self.word();
         let left = self.until.load(Ordering::Acquire).saturating_sub(now.as_nanos());
         let waits = left > 0 && left <= self.length.load(Ordering::Acquire);
+        if self.word() != word {
+            return None; // what was read may belong to the probe that has just passed
+        }
         match word.phase() {
             Phase::ForcedOpen => Some(refusal(State::Open, self.settings.cooldown)),
             Phase::Open if waits => Some(refusal(State::Open, left)),
@@ -402,7 +405,7 @@ impl Machine {
         }
         // Last, so that whoever sees the new phase sees what belongs to it.
         self.word.store(Word::new(generation, phase, 0).0, Ordering::Release);
-        if inner.observed {
+        if inner.observed && before.phase() != phase {
             let retry_after = match phase {
                 Phase::Open => self.length.load(Ordering::Acquire),
                 Phase::ForcedOpen => self.settings.cooldown,
@@ -423,7 +426,8 @@ impl Machine {
     /// Enters a phase that an operator asks for; `Closed` hands the decision back to the machine.
     pub(crate) fn force(&self, phase: Phase, now: Instant) -> bool {
         let mut inner = self.lock();
-        if self.word().phase() != phase {
+        // Closed again is a fresh start; nothing else has anything to forget.
+        if self.word().phase() != phase || phase == Phase::Closed {
             self.enter(&mut inner, phase, Reason::Forced, now);
         }
         inner.outbox.claim()

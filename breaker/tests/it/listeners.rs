@@ -33,6 +33,7 @@ fn one_event_a_transition_in_order() {
     breaker.force_open();
     breaker.force_open();
     breaker.reset();
+    breaker.reset();
     use {Reason as R, State as S};
     let expected = [
         (S::Closed, S::Open, R::Failures, 60_000),

@@ -256,7 +256,8 @@ impl Model {
 
     fn force(&mut self, mode: Mode) {
         let state = if mode == Mode::ForcedOpen { State::Open } else { State::Closed };
-        if (self.state, self.mode) != (state, mode) {
+        let fresh_start = (state, mode) == (State::Closed, Mode::Automatic);
+        if (self.state, self.mode) != (state, mode) || fresh_start {
             self.enter(state, mode);
         }
     }

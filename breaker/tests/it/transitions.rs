@@ -134,6 +134,17 @@ fn an_operator_decides_until_told_otherwise() {
 }
 
 #[test]
+fn a_reset_forgets_even_while_closed() {
+    let (_, breaker) = manual(Config::default().failures(2));
+    run(&*breaker, "f");
+    let late = breaker.try_acquire().unwrap();
+    breaker.reset();
+    late.failure();
+    run(&*breaker, "f");
+    assert_eq!((breaker.state(), breaker.snapshot().failures), (State::Closed, 1));
+}
+
+#[test]
 fn looking_at_it_changes_nothing() {
     let (clock, breaker) = manual(Config::default().failures(1));
     run(&*breaker, "f");
