@@ -16,11 +16,18 @@ use toolweir_core::Instant;
 /// A bucket's whole state is its *full time* in nanoseconds: when it will be full again (the "theoretical
 /// arrival time" of the generic cell rate algorithm). A bucket whose full time has passed is as good as new,
 /// and 0 is a new one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Rate {
+    engine: Engine,
     quota: Quota,
     interval: u64,
     tolerance: u64,
+}
+
+impl Clone for Rate {
+    fn clone(&self) -> Self {
+        Self { engine: engine(self.quota), ..*self }
+    }
 }
 
 impl Rate {
@@ -35,7 +42,12 @@ impl Rate {
         let quota = Quota::with_period(Duration::from_nanos(interval))
             .unwrap_or(Quota::per_second(NonZeroU32::MIN))
             .allow_burst(burst);
-        Self { quota, interval, tolerance: interval * u64::from(burst.get() - 1) }
+        Self {
+            engine: engine(quota),
+            quota,
+            interval,
+            tolerance: interval * u64::from(burst.get() - 1),
+        }
     }
 
     /// The most that one call may cost.
@@ -58,15 +70,14 @@ impl Rate {
     /// governor decides, on a bucket that holds `full_at` and a clock that shows `now`.
     #[inline]
     pub(crate) fn decide(&self, full_at: u64, now: Instant, cost: u32) -> Result<u64, Instant> {
-        let engine: Engine =
-            RateLimiter::new(self.quota, Slot(Cell::new(full_at)), Reading::of(now));
+        QUESTION.set(Question { full_at, now: now.min(Instant::FAR_FUTURE).as_nanos() });
         let verdict = match NonZeroU32::new(cost) {
-            None | Some(NonZeroU32::MIN) => engine.check(),
+            None | Some(NonZeroU32::MIN) => self.engine.check(),
             // A cost above the burst is refused before it comes here: its products might overflow.
-            Some(cost) => engine.check_n(cost).unwrap_or(Ok(())),
+            Some(cost) => self.engine.check_n(cost).unwrap_or(Ok(())),
         };
         match verdict {
-            Ok(()) => Ok(engine.into_state_store().0.get()),
+            Ok(()) => Ok(QUESTION.get().full_at),
             Err(not_until) => Err(Instant::from_nanos(not_until.earliest_possible().as_u64())),
         }
     }
@@ -85,12 +96,32 @@ impl Rate {
     }
 }
 
-type Engine = RateLimiter<NotKeyed, Slot, Reading, NoOpMiddleware<Nanos>>;
+/// governor without a state or a clock of its own: it is made once, and finds both in [`QUESTION`]. Made anew for
+/// each question, with both inside it, it took 48 instructions a check instead of 30.
+type Engine = RateLimiter<NotKeyed, Asked, Asked, NoOpMiddleware<Nanos>>;
 
-/// One bucket for the time of one decision.
-struct Slot(Cell<u64>);
+fn engine(quota: Quota) -> Engine {
+    // It takes its first reading of the clock as its zero, which is our origin.
+    QUESTION.set(Question { full_at: 0, now: 0 });
+    RateLimiter::new(quota, Asked, Asked)
+}
 
-impl StateStore for Slot {
+/// What this thread asks the engine, and where it finds the answer.
+#[derive(Clone, Copy)]
+struct Question {
+    full_at: u64,
+    now: u64,
+}
+
+thread_local! {
+    static QUESTION: Cell<Question> = const { Cell::new(Question { full_at: 0, now: 0 }) };
+}
+
+/// The bucket and the clock of the question.
+#[derive(Debug)]
+struct Asked;
+
+impl StateStore for Asked {
     type Key = NotKeyed;
 
     #[inline]
@@ -98,30 +129,18 @@ impl StateStore for Slot {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let (answer, next) = decide(Some(Nanos::new(self.0.get())))?;
-        self.0.set(next.as_u64());
+        let question = QUESTION.get();
+        let (answer, next) = decide(Some(Nanos::new(question.full_at)))?;
+        QUESTION.set(Question { full_at: next.as_u64(), ..question });
         Ok(answer)
     }
 }
 
-/// A clock that shows a given time. governor takes the first reading as its zero, which is our origin.
-struct Reading {
-    next: Cell<u64>,
-    now: u64,
-}
-
-impl Reading {
-    #[inline]
-    fn of(now: Instant) -> Self {
-        Self { next: Cell::new(0), now: now.min(Instant::FAR_FUTURE).as_nanos() }
-    }
-}
-
-impl Clock for Reading {
+impl Clock for Asked {
     type Instant = Nanos;
 
     #[inline]
     fn now(&self) -> Nanos {
-        Nanos::new(self.next.replace(self.now))
+        Nanos::new(QUESTION.get().now)
     }
 }

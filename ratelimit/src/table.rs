@@ -141,7 +141,8 @@ impl<K: Hash + Eq> Table<K> {
         }
         let entry = shard.entries.find_mut(hash, is_key)?;
         let full_at = entry.full_at;
-        let shared = entry.shared.get_or_insert_with(|| Arc::new(Shared::new(self.rate, full_at)));
+        let shared =
+            entry.shared.get_or_insert_with(|| Arc::new(Shared::new(self.rate.clone(), full_at)));
         Some(Arc::clone(shared))
     }
 

@@ -155,7 +155,7 @@ async fn who_would_be_too_late_is_refused_without_waiting() -> Outcome {
     assert_eq!(refusal, Refusal::TooLate { retry_after: ms(2_000) });
     drop(turn);
     assert_eq!(TokioClock.now(), begun);
-    limiter.acquire(&1).await?;
+    limiter.acquire_by(&1, begun + ms(1_000)).await?;
     assert_eq!(TokioClock.now() - begun, ms(1_000));
     Ok(())
 }
