@@ -103,7 +103,7 @@ impl<'a> Writer<'a> {
             Some(b'[') => self.array(depth),
             Some(b'"') => {
                 let string = self.string()?;
-                self.write_string(&string);
+                self.write_string(&string, matches!(string, Cow::Owned(_)));
                 Ok(())
             }
             _ => {
@@ -157,7 +157,7 @@ impl<'a> Writer<'a> {
                 _ => {
                     let start = self.out.len();
                     let name = self.string()?;
-                    self.write_string(&name);
+                    self.write_string(&name, matches!(name, Cow::Owned(_)));
                     self.peek();
                     self.at += 1; // the colon
                     self.out.push(':');
@@ -199,7 +199,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// The string that stands here, without its escapes.
+    /// The string that stands here, without its escapes; borrowed where it has none.
     fn string(&mut self) -> Result<Cow<'a, str>, NoKey> {
         let text = self.text;
         let start = self.at;
@@ -226,11 +226,10 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn write_string(&mut self, string: &Cow<'_, str>) {
+    fn write_string(&mut self, string: &str, escaped: bool) {
         self.out.push('"');
-        if let Cow::Borrowed(plain) = string {
-            // Written without escapes, so it needs none.
-            self.out.push_str(plain);
+        if !escaped {
+            self.out.push_str(string);
             self.out.push('"');
             return;
         }

@@ -10,4 +10,5 @@ mod model;
 mod reply;
 mod stale;
 mod support;
+mod threads;
 mod time;
