@@ -241,7 +241,7 @@ impl ConfigError {
     }
 }
 
-/// Longest span that can be set: a hundred years would overflow nothing, a typing error helps nobody.
+/// Longest span that can be set; anything longer is a typing error.
 const MAX_SPAN: Duration = Duration::from_secs(365 * 24 * 3600);
 const MAX_CALLS: u32 = 1_000_000;
 
@@ -257,12 +257,14 @@ impl Settings {
                 .map(|()| millionths(value))
         };
         let failures = match (config.failures, &config.window) {
-            (Some(failures), _) => failures,
+            (Some(failures), _) => {
+                let holds = (1..=MAX_COUNT).contains(&failures);
+                check(holds, "failures", "must be from 1 to 536870911")?;
+                failures
+            }
             (None, None) => 5,
             (None, Some(_)) => u32::MAX,
         };
-        let counted = failures == u32::MAX || (1..=MAX_COUNT).contains(&failures);
-        check(counted, "failures", "must be from 1 to 536870911")?;
         let cooldown = span(config.cooldown, "cooldownMs")?;
         let max_cooldown = config.max_cooldown.unwrap_or(config.cooldown);
         let cap = span(max_cooldown, "maxCooldownMs")?;

@@ -347,7 +347,7 @@ impl Machine {
             None
         } else if reaches(sums.failures, self.settings.failure_rate) {
             Some(Reason::FailureRate)
-        } else if self.is_timed() && reaches(sums.slow, self.settings.slow_rate) {
+        } else if reaches(sums.slow, self.settings.slow_rate) {
             Some(Reason::SlowRate)
         } else {
             None

@@ -55,6 +55,7 @@ fn a_bad_value_is_named() {
     for (json, message) in [
         (r#"{"failures":0}"#, "failures must be from 1 to 536870911"),
         (r#"{"failures":600000000}"#, "failures must be from 1 to 536870911"),
+        (r#"{"failures":4294967295}"#, "failures must be from 1 to 536870911"),
         (r#"{"cooldownMs":0}"#, "cooldownMs must be from 1 ms to 365 days"),
         (r#"{"cooldownMs":31536000001}"#, "cooldownMs must be from 1 ms to 365 days"),
         (r#"{"maxCooldownMs":59999}"#, "maxCooldownMs must be at least cooldownMs"),

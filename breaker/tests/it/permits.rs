@@ -181,6 +181,7 @@ fn a_clock_that_goes_back_prolongs_nothing() {
     let hour = toolweir_breaker::Instant::from_nanos(3_600_000_000_000);
     breaker.try_acquire_at(hour).unwrap().failure_at(hour);
     let before = hour - ms(1_800_000);
+    assert_eq!(breaker.snapshot_at(before).retry_after, ms(60_000));
     assert_eq!(breaker.try_acquire_at(before).unwrap_err().retry_after, ms(60_000));
     assert_eq!(breaker.try_acquire_at(before + ms(59_999)).unwrap_err().retry_after, ms(1));
     assert!(breaker.try_acquire_at(before + ms(60_000)).is_ok());
