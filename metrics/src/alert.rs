@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use toolweir_core::Instant;
 
 use crate::config::ERROR_WINDOW;
@@ -31,6 +31,15 @@ pub struct Alert {
     /// How many of the server's last 100 operations had failed when the alert was raised.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_count: Option<u32>,
+    /// The rule's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Arc<str>>,
+    /// Where the rule's figure stood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// Where it should stand at the worst.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
     /// When it was raised.
     #[serde(skip)]
     pub raised: Instant,
@@ -45,10 +54,12 @@ pub enum AlertKind {
     HighLatency,
     /// Too many of a server's last operations failed.
     HighErrorRate,
+    /// The condition of a configured [`Rule`](crate::Rule) holds.
+    Rule,
 }
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Severity {
@@ -83,14 +94,40 @@ impl<F: Fn(&AlertEvent) + Send + Sync> Sink for F {
     }
 }
 
+impl Alert {
+    /// One about `server`, with none of the figures.
+    pub(crate) fn new(
+        kind: AlertKind,
+        severity: Severity,
+        server: &Arc<str>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            kind,
+            severity,
+            operation: None,
+            server: server.clone(),
+            duration_ms: None,
+            error_count: None,
+            rule: None,
+            value: None,
+            threshold: None,
+            raised: now,
+        }
+    }
+}
+
 /// What an alert is the only one of: a server's error rate, an operation's latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
     Server(u32),
     Operation(u32),
+    /// A rule, and the server for which it holds.
+    Rule(usize, u32),
 }
 
-/// How many active alerts are kept; there are never more than servers and operations.
+/// How many beginnings and ends are kept. Active alerts need no bound of their own: there are never more than
+/// operations, servers, and servers times rules.
 const HISTORY: usize = 100;
 
 /// The active alerts, oldest first, and the last events.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rule::Rule;
+
 /// How much is kept, and what is worth an alert.
 ///
 /// ```
@@ -97,7 +99,12 @@ pub struct Alerts {
     pub errors_clear: u32,
     /// What [`Recorder::health`](crate::Recorder::health) holds the statistics against.
     pub thresholds: Thresholds,
+    /// Further rules, at most 32; none by default.
+    pub rules: Vec<Rule>,
 }
+
+/// How many rules there can be.
+const MAX_RULES: usize = 32;
 
 /// How many of a server's last operations `high_error_rate` looks at.
 pub(crate) const ERROR_WINDOW: u64 = 100;
@@ -111,6 +118,7 @@ impl Default for Alerts {
             errors: 10,
             errors_clear: 5,
             thresholds: Thresholds::default(),
+            rules: Vec::new(),
         }
     }
 }
@@ -126,7 +134,18 @@ impl Alerts {
         within("latencyClearMs", self.latency_clear_ms, 1, 86_400_000)?;
         within("errors", u64::from(self.errors), 0, ERROR_WINDOW - 1)?;
         within("errorsClear", self.errors_clear, 0, self.errors)?;
-        self.thresholds.validate().map_err(|error| error.within("thresholds"))
+        self.thresholds.validate().map_err(|error| error.within("thresholds"))?;
+        within("rules", self.rules.len(), 0, MAX_RULES)?;
+        self.rules.iter().enumerate().try_for_each(|(index, rule)| {
+            rule.validate().map_err(|error| error.within(&format!("rules[{index}]")))
+        })
+    }
+
+    /// The same alerts with one more rule.
+    #[must_use]
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
     }
 
     pub(crate) fn latency(&self) -> Duration {

@@ -14,6 +14,7 @@ const SUB_BITS: u32 = 5;
 const SUBS: u64 = 1 << SUB_BITS;
 
 /// Which bucket counts a duration of `nanos`.
+#[inline]
 pub(crate) const fn index(nanos: u64) -> usize {
     let units = nanos >> UNIT_BITS;
     if units < SUBS {
@@ -60,26 +61,37 @@ pub(crate) const BOUNDS: [u64; 14] = {
     bounds
 };
 
-/// For each bucket, how many bounds lie below its least duration.
-static BELOW: [u8; BUCKETS] = {
-    let mut below = [0; BUCKETS];
+/// The exported bucket of bucket `index`: the first bound that its least duration does not exceed.
+pub(crate) const fn bound(index: usize) -> usize {
+    let mut bound = 0;
+    while bound < BOUNDS.len() && BOUNDS[bound] < lower(index) {
+        bound += 1;
+    }
+    bound
+}
+
+/// Buckets that a bound divides, one bit each; none is divided by two.
+static DIVIDED: [u64; BUCKETS / 64] = {
+    let mut divided = [0; BUCKETS / 64];
     let mut i = 0;
-    while i < BUCKETS {
-        let mut count = 0;
-        while count < BOUNDS.len() && BOUNDS[count] < lower(i) {
-            count += 1;
-        }
-        below[i] = count as u8;
+    while i < BOUNDS.len() {
+        let index = index(BOUNDS[i]);
+        divided[index / 64] |= 1 << (index % 64);
         i += 1;
     }
-    below
+    divided
 };
 
-/// Which exported bucket counts `nanos`, whose own bucket is `index`: the first bound that is not exceeded.
-pub(crate) fn bound(nanos: u64, index: usize) -> usize {
-    let below = BELOW[index] as usize;
-    // No bucket holds two bounds, so one comparison is enough.
-    below + usize::from(BOUNDS.get(below).is_some_and(|&bound| nanos > bound))
+/// Whether an exported bound divides bucket `index`.
+#[inline]
+pub(crate) fn is_divided(index: usize) -> bool {
+    DIVIDED[index / 64] >> (index % 64) & 1 == 1
+}
+
+/// The bound within bucket `index` that `nanos` exceeds.
+pub(crate) fn exceeded_within(nanos: u64, index: usize) -> Option<usize> {
+    let bound = bound(index);
+    BOUNDS.get(bound).is_some_and(|&limit| nanos > limit).then_some(bound)
 }
 
 /// The rank of quantile `q` among `count` values in ascending order: `floor(count * q)`, at most the last.
@@ -135,7 +147,9 @@ mod tests {
     fn exported_bounds_count_exactly() {
         for nanos in BOUNDS.iter().flat_map(|b| [b - 1, *b, b + 1]).chain([0, 1, u64::MAX]) {
             let expected = BOUNDS.iter().filter(|bound| nanos > **bound).count();
-            assert_eq!(bound(nanos, index(nanos)), expected, "{nanos}");
+            let index = index(nanos);
+            let divided = is_divided(index).then(|| exceeded_within(nanos, index)).flatten();
+            assert_eq!(bound(index) + usize::from(divided.is_some()), expected, "{nanos}");
         }
     }
 

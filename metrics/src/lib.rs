@@ -6,12 +6,16 @@ mod timestamp;
 // What is pure: arithmetic and small state machines.
 mod alert;
 mod histogram;
+mod rule;
+mod score;
 mod statistics;
 mod window;
 // What threads share.
 mod cell;
 mod ring;
 mod slot;
+mod stripe;
+mod sync;
 mod table;
 mod texts;
 // The edge.
@@ -29,6 +33,8 @@ pub use self::{
     events::{CacheCounts, ServerEvents},
     health::{Dashboard, Health, Issue, IssueKind, Status, SystemHealth},
     recorder::{Handle, Operation, Record, Recorder, Sample},
+    rule::{Condition, Quantile, Rule},
+    score::{Reason, ReasonKind, Score},
     statistics::Statistics,
     table::OTHER,
     timestamp::Timestamp,

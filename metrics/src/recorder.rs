@@ -1,6 +1,6 @@
 //! The edge: clocks, and what is shared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -11,15 +11,17 @@ use serde::Serialize;
 use toolweir_core::{Clock, Instant, MonotonicClock};
 
 use crate::alert::{Alert, AlertEvent, AlertKind, Book, Key, Severity, Sink};
-use crate::cell::Stripes;
 use crate::config::{Config, InvalidConfig};
 use crate::events::{CacheCounts, CacheState, ServerEvents};
 use crate::health::{Dashboard, Health, SystemHealth};
 use crate::histogram;
 use crate::ring::{Compact, NO_TEXT, SUCCESS};
-use crate::slot::{Family, OperationSlot, lock};
+use crate::rule::{Change, Phase};
+use crate::score::Score;
+use crate::slot::{Family, OperationSlot, ServerSlot, lock};
 use crate::statistics::{Statistics, Summary, millis, nanos};
-use crate::table::Table;
+use crate::stripe::Stripes;
+use crate::table::{Names, Table};
 use crate::texts::Texts;
 use crate::timestamp::Timestamp;
 use crate::window::Window;
@@ -28,8 +30,6 @@ use crate::window::Window;
 const DASHBOARD_ALERTS: usize = 10;
 /// How many sinks there can be.
 const MAX_SINKS: usize = 16;
-/// How many records are copied at a time, so that nobody who records waits long for a reader.
-const CHUNK: usize = 64;
 
 /// Counts operations, and tells how they do.
 ///
@@ -51,6 +51,9 @@ pub(crate) struct Shared {
     pub(crate) table: Table,
     texts: Mutex<Texts>,
     book: Mutex<Book>,
+    /// Where each rule stands with each server, and the rules' names.
+    phases: Mutex<HashMap<(usize, u32), Phase>>,
+    rules: Vec<Arc<str>>,
     sinks: ArcSwap<Vec<Arc<dyn Sink>>>,
     pub(crate) cache: CacheState,
 }
@@ -124,9 +127,9 @@ pub struct Record {
     pub error_message: Option<String>,
     /// When it ended.
     pub timestamp: Timestamp,
-    /// Size of the request; stops at 4 GiB.
+    /// Size of the request.
     pub request_size_bytes: u64,
-    /// Size of the response; stops at 4 GiB.
+    /// Size of the response.
     pub response_size_bytes: u64,
 }
 
@@ -194,17 +197,18 @@ impl Recorder {
         clock: Arc<dyn Clock>,
         wall: Box<dyn Fn() -> SystemTime + Send + Sync>,
     ) -> Self {
-        let stripes = Stripes::new(config.max_records);
         let shared = Shared {
             latency: nanos(config.alerts.latency()),
-            table: Table::new(&config, stripes.len()),
-            stripes,
-            config,
+            table: Table::new(&config),
+            stripes: Stripes::new(config.max_records),
             wall_offset: AtomicI64::new(0),
             texts: Mutex::new(Texts::new()),
             book: Mutex::new(Book::new()),
+            phases: Mutex::new(HashMap::new()),
+            rules: config.alerts.rules.iter().map(|rule| Arc::from(&*rule.name)).collect(),
             sinks: ArcSwap::default(),
             cache: CacheState::default(),
+            config,
             clock,
             wall,
         };
@@ -271,8 +275,8 @@ impl Recorder {
                 success: record.text == SUCCESS,
                 error_message: texts.get(record.text).map(str::to_owned),
                 timestamp: Timestamp::from_unix_nanos(record.wall),
-                request_size_bytes: u64::from(record.request_bytes),
-                response_size_bytes: u64::from(record.response_bytes),
+                request_size_bytes: record.request_bytes,
+                response_size_bytes: record.response_bytes,
             })
         };
         compact.iter().filter_map(record).collect()
@@ -287,35 +291,7 @@ impl Recorder {
     /// The figures of a window, of one server or of all; `None` where nothing happened in it.
     #[must_use]
     pub fn statistics_over(&self, window: Window, server: Option<&str>) -> Option<Statistics> {
-        let names = self.shared.table.names();
-        let wanted = |name: &str| server.is_none_or(|server| server == name);
-        match window {
-            Window::Records => {
-                let mut durations = Vec::new();
-                let mut successful = 0;
-                for record in self.shared.compact() {
-                    let slot = names.operations.get(record.slot as usize);
-                    if slot.is_some_and(|slot| wanted(&slot.server.name)) {
-                        durations.push(record.nanos);
-                        successful += u64::from(record.text == SUCCESS);
-                    }
-                }
-                Statistics::exact(&mut durations, successful)
-            }
-            Window::Lifetime => {
-                let mut summary = Summary::new(histogram::BUCKETS);
-                let slots = names.operations.iter().filter(|slot| wanted(&slot.server.name));
-                slots.for_each(|slot| slot.cells.read(&mut summary));
-                summary.statistics(histogram::middle)
-            }
-            Window::Minute | Window::FiveMinutes | Window::Hour => {
-                let now = self.shared.clock.now();
-                let mut summary = Summary::new(histogram::COARSE);
-                let servers = names.servers().filter(|server| wanted(&server.name));
-                servers.for_each(|server| server.read(window, now, &mut summary));
-                summary.statistics(histogram::coarse_middle)
-            }
-        }
+        self.shared.window(&self.shared.table.names(), window, server, self.shared.clock.now())
     }
 
     /// The figures of one operation since the recorder was made; `None` where it never ran.
@@ -363,6 +339,24 @@ impl Recorder {
         Health::of(self.statistics(None).as_ref(), thresholds, self.shared.timestamp())
     }
 
+    /// Looks at the rules, and at whether alerts are over because nothing happened.
+    ///
+    /// Every look at the alerts does this too; a program that wants its sinks told in time calls it every few
+    /// seconds.
+    pub fn evaluate(&self) {
+        let now = self.shared.clock.now();
+        self.shared.expire(now);
+        self.shared.evaluate(now);
+    }
+
+    /// A server's health as a number with reasons, from the last five minutes; `None` where it is not known.
+    #[must_use]
+    pub fn score(&self, server: &str) -> Option<Score> {
+        let events = self.server_events(server)?;
+        let statistics = self.statistics_over(Window::FiveMinutes, Some(server));
+        Some(Score::of(statistics.as_ref(), &events, &self.shared.config.alerts.thresholds))
+    }
+
     /// Every active alert, oldest first.
     #[must_use]
     pub fn active_alerts(&self) -> Vec<Alert> {
@@ -370,14 +364,14 @@ impl Recorder {
     }
 
     fn active_alerts_at_most(&self, most: usize) -> Vec<Alert> {
-        self.shared.expire(self.shared.clock.now());
+        self.evaluate();
         lock(&self.shared.book).active(most)
     }
 
     /// The last 100 beginnings and ends of alerts, oldest first.
     #[must_use]
     pub fn alert_history(&self) -> Vec<AlertEvent> {
-        self.shared.expire(self.shared.clock.now());
+        self.evaluate();
         lock(&self.shared.book).history()
     }
 
@@ -402,17 +396,16 @@ impl fmt::Debug for Recorder {
 }
 
 impl Shared {
-    /// Records one operation.
-    #[inline]
+    /// Records one operation. The ordinary path is short enough to stand in the caller.
+    #[inline(always)]
     pub(crate) fn record(&self, slot: &OperationSlot, sample: &Sample<'_>, now: Instant) {
         let server = &*slot.server;
-        if server.roll(now) {
-            self.read_wall(now);
+        if server.is_due(now) {
+            self.roll(server, now);
         }
         let nanos = nanos(sample.duration);
         let text = if sample.success { SUCCESS } else { self.text(sample.error) };
         let record = Compact {
-            now: now.as_nanos(),
             wall: match sample.timestamp {
                 Some(timestamp) => timestamp.as_unix_nanos(),
                 None => self.wall(now),
@@ -420,27 +413,36 @@ impl Shared {
             nanos,
             slot: slot.id,
             text,
-            request_bytes: u32::try_from(sample.request_bytes).unwrap_or(u32::MAX),
-            response_bytes: u32::try_from(sample.response_bytes).unwrap_or(u32::MAX),
+            request_bytes: sample.request_bytes,
+            response_bytes: sample.response_bytes,
         };
+        let index = histogram::index(nanos);
         let turn = self.stripes.take();
-        slot.cells.of(turn.index).count(nanos, sample.success);
-        server.cells.of(turn.index).count(nanos, sample.success);
+        slot.cells.of(turn.index).count(nanos, index, sample.success);
+        server.cells.of(turn.index).count(nanos, index, sample.success);
         turn.ring().push(&record);
         drop(turn);
-        let alarming = !sample.success || nanos > self.latency;
-        if alarming || slot.slow.load(Relaxed) || server.failing.load(Relaxed) {
+        if !sample.success || nanos > server.calm_below.load(Relaxed) {
             self.judge(slot, nanos, sample.success, now);
         }
     }
 
     #[cold]
+    #[inline(never)]
+    fn roll(&self, server: &ServerSlot, now: Instant) {
+        server.roll(now);
+        self.read_wall(now);
+    }
+
+    #[cold]
+    #[inline(never)]
     fn text(&self, error: Option<&str>) -> u32 {
         error.map_or(NO_TEXT, |error| lock(&self.texts).number(error))
     }
 
     /// Raises and resolves the alerts that this operation bears on.
     #[cold]
+    #[inline(never)]
     fn judge(&self, slot: &OperationSlot, nanos: u64, success: bool, now: Instant) {
         self.judge_latency(slot, nanos, success, now);
         self.judge_errors(slot, success, now);
@@ -453,25 +455,22 @@ impl Shared {
         let key = Key::Operation(slot.id);
         let event = if nanos > self.latency {
             slot.fast_streak.store(0, Relaxed);
+            let (kind, severity) = (AlertKind::HighLatency, Severity::Warning);
             let alert = Alert {
-                kind: AlertKind::HighLatency,
-                severity: Severity::Warning,
                 operation: Some(slot.name.clone()),
-                server: slot.server.name.clone(),
                 duration_ms: Some(millis(nanos)),
-                error_count: None,
-                raised: now,
+                ..Alert::new(kind, severity, &slot.server.name, now)
             };
             let mut book = lock(&self.book);
-            slot.slow.store(true, Relaxed);
+            slot.set_slow(true);
             book.raise(key, alert, now)
-        } else if slot.slow.load(Relaxed) {
+        } else if slot.is_slow() {
             let streak = slot.fast_streak.fetch_add(1, Relaxed) + 1;
             if streak < self.config.alerts.latency_clear_after {
                 return;
             }
             let mut book = lock(&self.book);
-            slot.slow.store(false, Relaxed);
+            slot.set_slow(false);
             book.resolve(key)
         } else {
             return;
@@ -481,7 +480,7 @@ impl Shared {
 
     fn judge_errors(&self, slot: &OperationSlot, success: bool, now: Instant) {
         let server = &*slot.server;
-        if success && !server.failing.load(Relaxed) {
+        if success && !server.is_failing() {
             return;
         }
         let mut failures = lock(&server.failures);
@@ -492,19 +491,15 @@ impl Shared {
         let errors = failures.recent(total);
         let key = Key::Server(server.id);
         let event = if errors > self.config.alerts.errors {
-            server.failing.store(true, Relaxed);
+            server.set_failing(true);
+            let (kind, severity) = (AlertKind::HighErrorRate, Severity::Critical);
             let alert = Alert {
-                kind: AlertKind::HighErrorRate,
-                severity: Severity::Critical,
-                operation: None,
-                server: server.name.clone(),
-                duration_ms: None,
                 error_count: Some(errors),
-                raised: now,
+                ..Alert::new(kind, severity, &server.name, now)
             };
             lock(&self.book).raise(key, alert, now)
-        } else if errors <= self.config.alerts.errors_clear && server.failing.load(Relaxed) {
-            server.failing.store(false, Relaxed);
+        } else if errors <= self.config.alerts.errors_clear && server.is_failing() {
+            server.set_failing(false);
             lock(&self.book).resolve(key)
         } else {
             None
@@ -520,12 +515,44 @@ impl Shared {
             let mut book = lock(&self.book);
             let Some(id) = book.stale(now, after) else { return };
             if let Some(slot) = self.table.names().operations.get(id as usize) {
-                slot.slow.store(false, Relaxed);
+                slot.set_slow(false);
             }
             let event = book.resolve(Key::Operation(id));
             drop(book);
             self.tell(event);
         }
+    }
+
+    /// Steps every rule for every server.
+    fn evaluate(&self, now: Instant) {
+        let rules = &self.config.alerts.rules;
+        if rules.is_empty() {
+            return;
+        }
+        let names = self.table.names();
+        let mut events = Vec::new();
+        let mut phases = lock(&self.phases);
+        for server in names.servers() {
+            for (index, rule) in rules.iter().enumerate() {
+                let measured =
+                    rule.measure(|window| self.window(&names, window, &*server.name, now));
+                let phase = phases.entry((index, server.id)).or_default();
+                let key = Key::Rule(index, server.id);
+                let mut book = lock(&self.book);
+                events.extend(match phase.step(measured, rule, now) {
+                    Some(Change::Raised) => {
+                        let (value, threshold) = measured.unzip();
+                        let name = Some(self.rules[index].clone());
+                        let alert = Alert::new(AlertKind::Rule, rule.severity, &server.name, now);
+                        book.raise(key, Alert { rule: name, value, threshold, ..alert }, now)
+                    }
+                    Some(Change::Resolved) => book.resolve(key),
+                    None => None,
+                });
+            }
+        }
+        drop(phases);
+        events.into_iter().for_each(|event| self.tell(Some(event)));
     }
 
     fn tell(&self, event: Option<AlertEvent>) {
@@ -534,18 +561,49 @@ impl Shared {
         }
     }
 
+    /// The figures of a window.
+    fn window<'a>(
+        &self,
+        names: &Names,
+        window: Window,
+        server: impl Into<Option<&'a str>>,
+        now: Instant,
+    ) -> Option<Statistics> {
+        let server = server.into();
+        let wanted = |name: &str| server.is_none_or(|server| server == name);
+        match window {
+            Window::Records => {
+                let mut durations = Vec::new();
+                let mut successful = 0;
+                for record in self.compact() {
+                    let slot = names.operations.get(record.slot as usize);
+                    if slot.is_some_and(|slot| wanted(&slot.server.name)) {
+                        durations.push(record.nanos);
+                        successful += u64::from(record.text == SUCCESS);
+                    }
+                }
+                Statistics::exact(&mut durations, successful)
+            }
+            Window::Lifetime => {
+                let mut summary = Summary::new(histogram::BUCKETS);
+                let slots = names.operations.iter().filter(|slot| wanted(&slot.server.name));
+                slots.for_each(|slot| slot.cells.read(&mut summary));
+                summary.statistics(histogram::middle)
+            }
+            Window::Minute | Window::FiveMinutes | Window::Hour => {
+                let mut summary = Summary::new(histogram::COARSE);
+                let servers = names.servers().filter(|server| wanted(&server.name));
+                servers.for_each(|server| server.read(window, now, &mut summary));
+                summary.statistics(histogram::coarse_middle)
+            }
+        }
+    }
+
     /// The kept records, oldest first.
     fn compact(&self) -> Vec<Compact> {
         let mut records = Vec::new();
-        for stripe in 0..self.stripes.len() {
-            // Bounded by what was written when the copy began: a reader never chases a writer.
-            let last = self.stripes.take_at(stripe).ring().written();
-            let mut next = 0;
-            while next < last {
-                next = self.stripes.take_at(stripe).ring().copy(next, CHUNK, &mut records);
-            }
-        }
-        records.sort_by_key(|record| record.now);
+        self.stripes.rings().for_each(|ring| ring.copy(&mut records));
+        records.sort_by_key(|record| record.wall);
         let surplus = records.len().saturating_sub(self.config.max_records);
         records.drain(..surplus);
         records

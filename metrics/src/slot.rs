@@ -21,41 +21,63 @@ pub(crate) struct ServerSlot {
     next_roll: AtomicU64,
     rolling: Mutex<Box<Rolling>>,
     pub(crate) failures: Mutex<Failures>,
-    /// Whether `high_error_rate` is active, so that successes know without a lock.
-    pub(crate) failing: AtomicBool,
+    /// Whether `high_error_rate` is active.
+    failing: AtomicBool,
+    /// How many alerts of this server and its operations are active.
+    alarms: Mutex<usize>,
+    /// From what duration on, in nanoseconds, a success is slow.
+    latency: u64,
+    /// Successes up to this bear on no alert: `latency`, or 0 while an alert waits for its end.
+    pub(crate) calm_below: AtomicU64,
     pub(crate) state: ServerState,
 }
 
 impl ServerSlot {
-    pub(crate) fn new(id: u32, name: Arc<str>, stripes: usize, now: Instant) -> Self {
+    pub(crate) fn new(id: u32, name: Arc<str>, latency: u64, now: Instant) -> Self {
         Self {
             id,
             name,
-            cells: ServerCells::new(stripes),
+            cells: ServerCells::new(),
             next_roll: AtomicU64::new(0),
             rolling: Mutex::new(Rolling::new(now)),
             failures: Mutex::new(Failures::new()),
             failing: AtomicBool::new(false),
+            alarms: Mutex::new(0),
+            latency,
+            calm_below: AtomicU64::new(latency),
             state: ServerState::new(),
         }
     }
 
-    /// Moves the windows on where a step has ended; has to precede the counting of what happens at `now`.
+    /// Whether a step of the windows has ended, so that they have to move on before `now` is counted.
     #[inline]
-    pub(crate) fn roll(&self, now: Instant) -> bool {
-        let due = now.as_nanos() >= self.next_roll.load(Relaxed);
-        if due {
-            self.roll_now(now);
-        }
-        due
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        now.as_nanos() >= self.next_roll.load(Relaxed)
     }
 
-    #[cold]
-    fn roll_now(&self, now: Instant) {
+    /// Moves the windows on.
+    pub(crate) fn roll(&self, now: Instant) {
         let mut rolling = lock(&self.rolling);
-        if now.as_nanos() >= self.next_roll.load(Relaxed) {
+        if self.is_due(now) {
             let next = rolling.roll(self.cells.totals(), now);
             self.next_roll.store(next.as_nanos(), Relaxed);
+        }
+    }
+
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing.load(Relaxed)
+    }
+
+    pub(crate) fn set_failing(&self, failing: bool) {
+        self.alarm(&self.failing, failing);
+    }
+
+    /// Sets a flag; while any is set, every success is looked at.
+    fn alarm(&self, flag: &AtomicBool, set: bool) {
+        let mut alarms = lock(&self.alarms);
+        if flag.swap(set, Relaxed) != set {
+            *alarms = if set { *alarms + 1 } else { alarms.saturating_sub(1) };
+            self.calm_below.store(if *alarms == 0 { self.latency } else { 0 }, Relaxed);
         }
     }
 
@@ -97,28 +119,32 @@ pub(crate) struct OperationSlot {
     pub(crate) server: Arc<ServerSlot>,
     pub(crate) cells: Cells,
     /// Whether `high_latency` is active.
-    pub(crate) slow: AtomicBool,
+    slow: AtomicBool,
     /// How many successes in a row were fast since it was raised.
     pub(crate) fast_streak: AtomicU32,
 }
 
 impl OperationSlot {
-    pub(crate) fn new(
-        id: u32,
-        name: Arc<str>,
-        family: Family,
-        server: Arc<ServerSlot>,
-        stripes: usize,
-    ) -> Self {
+    pub(crate) fn new(id: u32, name: Arc<str>, family: Family, server: Arc<ServerSlot>) -> Self {
         Self {
             id,
             name,
             family,
             server,
-            cells: Cells::new(stripes),
+            cells: Cells::new(),
             slow: AtomicBool::new(false),
             fast_streak: AtomicU32::new(0),
         }
+    }
+}
+
+impl OperationSlot {
+    pub(crate) fn is_slow(&self) -> bool {
+        self.slow.load(Relaxed)
+    }
+
+    pub(crate) fn set_slow(&self, slow: bool) {
+        self.server.alarm(&self.slow, slow);
     }
 }
 

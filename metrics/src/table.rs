@@ -8,6 +8,7 @@ use toolweir_core::Instant;
 
 use crate::config::Config;
 use crate::slot::{Family, OperationSlot, ServerSlot, lock};
+use crate::statistics::nanos;
 
 /// The name under which everything counts that came after the bound was reached.
 pub const OTHER: &str = "_other";
@@ -46,19 +47,19 @@ impl Names {
 pub(crate) struct Table {
     names: ArcSwap<Names>,
     adding: Mutex<()>,
-    stripes: usize,
     max_servers: usize,
     max_operations: usize,
+    latency: u64,
 }
 
 impl Table {
-    pub(crate) fn new(config: &Config, stripes: usize) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
             names: ArcSwap::default(),
             adding: Mutex::new(()),
-            stripes,
             max_servers: config.max_servers,
             max_operations: config.max_operations,
+            latency: nanos(config.alerts.latency()),
         }
     }
 
@@ -145,7 +146,7 @@ impl Table {
         let name: Arc<str> = Arc::from(if full { OTHER } else { name });
         let id = names.operations.len() as u32;
         let entry = names.servers.get_mut(server).expect("was placed above");
-        let slot = OperationSlot::new(id, name.clone(), family, entry.slot.clone(), self.stripes);
+        let slot = OperationSlot::new(id, name.clone(), family, entry.slot.clone());
         let slot = Arc::new(slot);
         entry.families[family as usize].insert(name, slot.clone());
         entry.named += usize::from(!full);
@@ -171,7 +172,7 @@ impl Table {
         if !names.servers.contains_key(server) {
             let id = names.servers.len() as u32;
             let name: Arc<str> = Arc::from(server);
-            let slot = Arc::new(ServerSlot::new(id, name.clone(), self.stripes, now));
+            let slot = Arc::new(ServerSlot::new(id, name.clone(), self.latency, now));
             names.servers.insert(name, Entry { slot, families: Default::default(), named: 0 });
         }
         server

@@ -3,13 +3,15 @@
 //! The counters of a server only ever grow. Each five seconds, what they grew by is added to the current slice
 //! of three rings: twelve slices of 5 s, ten of 30 s, twelve of 5 min.
 
+use serde::{Deserialize, Serialize};
 use toolweir_core::Instant;
 
 use crate::histogram::COARSE;
 use crate::statistics::Summary;
 
 /// Over which operations figures are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Window {
     /// The last records that are kept ([`Config::max_records`](crate::Config::max_records)); exact.

@@ -39,6 +39,11 @@ fn bad_values_are_refused_by_name() {
         (r#"{"alerts": {"latencyClearMs": 0}}"#, "alerts.latencyClearMs"),
         (r#"{"alerts": {"errors": 100}}"#, "alerts.errors"),
         (r#"{"alerts": {"errors": 3, "errorsClear": 4}}"#, "alerts.errorsClear"),
+        (
+            r#"{"alerts": {"rules": [{"name": "x", "severity": "warning",
+                "when": {"burnRate": {"objective": 1, "above": 2}}}]}}"#,
+            "alerts.rules[0].when.burnRate.objective",
+        ),
         (r#"{"alerts": {"thresholds": {"errorRate": 1.5}}}"#, "alerts.thresholds.errorRate"),
         (r#"{"alerts": {"thresholds": {"latencyP99Ms": -1}}}"#, "alerts.thresholds.latencyP99Ms"),
         (r#"{"alerts": {"thresholds": {"latencyP50Ms": 1e99}}}"#, "alerts.thresholds.latencyP50Ms"),

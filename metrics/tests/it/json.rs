@@ -103,12 +103,12 @@ fn a_record_has_the_sketch_s_keys() {
     assert_eq!(
         value(&recorder.records()),
         json!([
-            {"operation_name": "call", "server_name": "a", "duration_ms": 234.0, "success": false,
-                "error_message": "timeout", "timestamp": "2026-11-22T12:00:00.000Z",
-                "request_size_bytes": 3, "response_size_bytes": u32::MAX},
             {"operation_name": "call", "server_name": "a", "duration_ms": 1.0, "success": true,
                 "error_message": null, "timestamp": "1970-01-01T00:00:00.001Z",
-                "request_size_bytes": 0, "response_size_bytes": 0}
+                "request_size_bytes": 0, "response_size_bytes": 0},
+            {"operation_name": "call", "server_name": "a", "duration_ms": 234.0, "success": false,
+                "error_message": "timeout", "timestamp": "2026-11-22T12:00:00.000Z",
+                "request_size_bytes": 3, "response_size_bytes": 1_u64 << 40}
         ])
     );
 }

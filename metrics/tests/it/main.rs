@@ -11,6 +11,14 @@ mod observer;
 mod percentiles;
 #[cfg(feature = "prometheus")]
 mod prometheus;
+mod ring;
+mod rules;
+
+/// What the ring's source is made of here.
+mod sync {
+    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering, fence};
+    pub(crate) use std::sync::OnceLock;
+}
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};

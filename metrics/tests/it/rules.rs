@@ -1,0 +1,114 @@
+//! Configured rules, and a server's score.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use toolweir_core::{Clock, Event, Observer, ServerId, ServerRef};
+use toolweir_metrics::{AlertEvent, Alerts, Config, Operation};
+
+use crate::{failed, ok, recorder};
+
+fn rules(json: &serde_json::Value) -> Config {
+    let alerts: Alerts = serde_json::from_value(json!({"rules": [json]})).unwrap();
+    Config::default().alerts(alerts)
+}
+
+#[test]
+fn an_error_rate_waits_for_its_time_and_ends_well_below() {
+    let (recorder, clock) = recorder(rules(&json!({
+        "name": "errors", "severity": "critical", "forMs": 10_000,
+        "when": {"errorRate": {"window": "minute", "above": 0.5}}
+    })));
+    let raised = || recorder.active_alerts().iter().any(|alert| alert.rule.is_some());
+    (0..9).for_each(|_| recorder.record(failed(1)));
+    assert!(!raised());
+    clock.advance(Duration::from_secs(20));
+    assert!(!raised(), "nine operations are too few");
+    recorder.record(failed(1));
+    assert!(!raised());
+    clock.advance(Duration::from_secs(9));
+    assert!(!raised(), "not for ten seconds yet");
+    clock.advance(Duration::from_secs(1));
+    assert!(raised());
+    let alert = serde_json::to_value(&recorder.dashboard().active_alerts[0]).unwrap();
+    assert_eq!(
+        alert,
+        json!({"type": "rule", "severity": "critical", "server": "a", "rule": "errors",
+            "value": 1.0, "threshold": 0.5})
+    );
+    (0..10).for_each(|_| recorder.record(ok(1)));
+    assert!(raised(), "half is not well below half");
+    (0..10).for_each(|_| recorder.record(ok(1)));
+    assert!(!raised());
+    assert_eq!(recorder.alert_history().len(), 2);
+}
+
+#[test]
+fn a_rule_ends_when_nothing_happens_any_more() {
+    let (recorder, clock) = recorder(rules(&json!({
+        "name": "slow", "severity": "warning", "minOperations": 1,
+        "when": {"latency": {"window": "minute", "quantile": "p50", "aboveMs": 100}}
+    })));
+    recorder.record(ok(50));
+    assert_eq!(recorder.active_alerts().len(), 0);
+    (0..2).for_each(|_| recorder.record(ok(200)));
+    assert_eq!(recorder.active_alerts().len(), 1);
+    clock.advance(Duration::from_secs(120));
+    recorder.evaluate();
+    let history = recorder.alert_history();
+    assert!(matches!(history[..], [AlertEvent::Raised(_), AlertEvent::Resolved(_)]));
+}
+
+#[test]
+fn a_burn_rate_needs_both_windows() {
+    let (recorder, clock) = recorder(rules(&json!({
+        "name": "budget", "severity": "critical",
+        "when": {"burnRate": {"objective": 0.99, "above": 5}}
+    })));
+    // 10 % of failures use up the budget of 1 % ten times too fast.
+    let hour = |server: &'static str, failing: std::ops::Range<u64>| {
+        for minute in 0..55 {
+            for n in 0..20 {
+                let success = !(failing.contains(&minute) && n < 2);
+                recorder.record(Operation { server, success, ..ok(1) });
+            }
+            clock.advance(Duration::from_secs(60));
+            recorder.evaluate();
+        }
+    };
+    hour("a", 0..55);
+    assert_eq!(recorder.active_alerts().len(), 1);
+    clock.advance(Duration::from_secs(7_200));
+    // A burst is too little for the hour.
+    hour("b", 50..55);
+    assert_eq!(recorder.alert_history().len(), 2, "only of a");
+    assert!(recorder.active_alerts().is_empty());
+}
+
+#[test]
+fn a_score_says_why() {
+    let (recorder, clock) = recorder(Config::default());
+    let name: Arc<str> = Arc::from("a");
+    let server = ServerRef { id: ServerId::new(1), name: &name };
+    let score = || serde_json::to_value(recorder.score("a").unwrap()).unwrap();
+    assert_eq!(recorder.score("a"), None);
+    let tell = |event: &Event<'_>| recorder.on_event(event, clock.now());
+    tell(&Event::Health { server, healthy: true, reason: "" });
+    let reasons = json!([{"type": "no_data", "points": 0}]);
+    assert_eq!(score(), json!({"score": 100, "reasons": reasons}));
+    (0..19).for_each(|_| recorder.record(ok(1)));
+    assert_eq!(score(), json!({"score": 100, "reasons": []}));
+    recorder.record(failed(1));
+    let errors = recorder.score("a").unwrap();
+    assert_eq!((errors.score, errors.reasons.len()), (80, 1)); // four points for each of 5 %
+    (0..30).for_each(|_| recorder.record(ok(6_000)));
+    tell(&Event::Breaker { server, state: "half_open" });
+    let found = score();
+    let kinds: Vec<_> =
+        found["reasons"].as_array().unwrap().iter().map(|r| r["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["breaker_half_open", "errors", "slow_p99", "slow_p50"]);
+    assert_eq!(found["score"], 100 - 30 - 8 - 20 - 20);
+    tell(&Event::Health { server, healthy: false, reason: "gone" });
+    assert_eq!(score()["score"], 0);
+}
