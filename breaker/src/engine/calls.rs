@@ -109,3 +109,20 @@ impl CallWindow {
         self.cursor.store(u64::from(generation & 0xFFFF) << POSITION_BITS, Ordering::SeqCst);
     }
 }
+
+// Not on loom's atomics, which work only inside of a schedule.
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_was_overtaken_evicts_no_newer_one() {
+        let (window, mut tally) = (CallWindow::new(2), CallTally::default());
+        assert_eq!((window.good(0), window.good(0)), (None, None));
+        window.bad(&mut tally, 0, true, false); // position 2, in the slot of position 0
+        window.evict(&mut tally, 0);
+        assert_eq!(window.sums(&tally).failures, 1);
+        window.evict(&mut tally, 4);
+        assert_eq!(window.sums(&tally).failures, 0);
+    }
+}
