@@ -1,9 +1,10 @@
-//! toolweir sends each MCP call to the server best able to answer it, and keeps answering when servers fail.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod catalogue;
 pub mod config;
 mod configured;
+pub mod demo;
 mod endpoint;
 pub mod handlers;
 mod orchestrator;

@@ -1,3 +1,4 @@
 //! The facade's tests: through its public interface, one binary.
 
 mod config;
+mod demo_servers;

@@ -1,0 +1,3 @@
+//! Small servers to try toolweir with.
+
+pub mod servers;
