@@ -31,8 +31,9 @@ fn origin() -> std::time::Instant {
     *ORIGIN.get_or_init(std::time::Instant::now)
 }
 
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+/// In 64 bits throughout, which reading a clock is worth: 584 years fit.
+const fn nanos(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos() as u64)
 }
 
 impl Instant {
@@ -54,10 +55,14 @@ impl Instant {
     /// The same point as the standard library's instant.
     #[must_use]
     pub fn from_std(instant: std::time::Instant) -> Self {
+        const HEAD_START_NANOS: u64 = nanos(HEAD_START);
         let origin = origin();
-        let nanos_since = nanos(instant.saturating_duration_since(origin));
-        let nanos_before = nanos(origin.saturating_duration_since(instant));
-        Self(nanos(HEAD_START).saturating_add(nanos_since).saturating_sub(nanos_before))
+        match instant.checked_duration_since(origin) {
+            Some(since) => Self(HEAD_START_NANOS.saturating_add(nanos(since))),
+            None => Self(
+                HEAD_START_NANOS.saturating_sub(nanos(origin.saturating_duration_since(instant))),
+            ),
+        }
     }
 
     /// The same point for the standard library and for timers; capped at 30 years from the origin.
