@@ -16,11 +16,11 @@
 //!   },
 //!   "toolweir": { "timeoutMs": 30000 },
 //! }"#;
-//! let env = |name: &str| (name == "HOME").then(|| "/home/ada".to_owned());
+//! let env = |name: &str| (name == "HOME").then(|| "/srv/ada".to_owned());
 //! let (config, warnings) = Config::from_str(text, "toolweir.jsonc", &env)?;
 //! assert!(warnings.is_empty());
 //! let Some(Transport::Stdio(stdio)) = &config.servers[0].transport else { panic!("a child process") };
-//! assert_eq!(stdio.args[0].value(), "/home/ada/notes");
+//! assert_eq!(stdio.args[0].value(), "/srv/ada/notes");
 //! assert_eq!(stdio.args[0].written(), "${HOME}/notes"); // what may be printed
 //! # Ok::<(), toolweir::config::ConfigErrors>(())
 //! ```

@@ -19,7 +19,7 @@ fn env(name: &str) -> Option<String> {
         "TOKEN" => Some("t0ps3cret".to_owned()),
         "EMPTY" => Some(String::new()),
         "TWO_LINES" => Some("one\ntwo".to_owned()),
-        "HOME" => Some("/home/ada".to_owned()),
+        "HOME" => Some("/srv/ada".to_owned()),
         _ => None,
     }
 }
@@ -91,7 +91,7 @@ fn a_child_process_is_read() {
     let stdio = stdio(
         r#""command":"${HOME}/bin/x","args":["-y","${env:TOKEN}","$x"],"env":{"A":"${TOKEN}","PORT":80},"cwd":"/tmp""#,
     );
-    assert_eq!(stdio.command.value(), "/home/ada/bin/x");
+    assert_eq!(stdio.command.value(), "/srv/ada/bin/x");
     assert_eq!(
         stdio.args.iter().map(|arg| arg.value()).collect::<Vec<_>>(),
         ["-y", "t0ps3cret", "$x"]
@@ -119,7 +119,7 @@ fn a_url_is_read_under_all_its_names() {
     let http = http(
         r#""url":"http://127.0.0.1:80/${HOME}","headers":{"Authorization":"Bearer ${TOKEN}"}"#,
     );
-    assert_eq!(http.url.value(), "http://127.0.0.1:80//home/ada");
+    assert_eq!(http.url.value(), "http://127.0.0.1:80//srv/ada");
     assert_eq!(http.headers[0].1.expose(), "Bearer t0ps3cret");
 }
 
@@ -177,7 +177,7 @@ fn our_settings_are_read() {
     assert_eq!(settings.routes[0].capabilities, ["slack", "x"]);
     assert_eq!(settings.default_capability.as_deref(), Some("github"));
     let handler = &settings.handlers[0];
-    assert_eq!(handler.handler.value()["arguments"]["text"], "/home/ada {text}");
+    assert_eq!(handler.handler.value()["arguments"]["text"], "/srv/ada {text}");
     assert_eq!(handler.handler.value()["arguments"]["n"], 1.5);
     assert_eq!(handler.handler.value()["arguments"]["l"], serde_json::json!([true, null]));
     let place = |place: Option<&toolweir::config::Place>| place.map(ToString::to_string);
