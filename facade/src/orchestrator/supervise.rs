@@ -137,7 +137,7 @@ impl Supervisor {
                 Err(error) => {
                     let Some(inner) = self.inner.upgrade() else { return };
                     if !tried {
-                        tracing::warn!(server = &*self.endpoint.name, %error, "not available yet");
+                        tracing::debug!(server = &*self.endpoint.name, %error, "not available yet");
                     }
                     inner.health(&self.endpoint, Status::Down(error));
                     drop(inner);

@@ -2,3 +2,4 @@
 
 mod config;
 mod demo_servers;
+mod orchestrator;

@@ -1,0 +1,95 @@
+//! What is remembered, and for how long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use toolweir::core::{Freshness, Hints};
+use toolweir::{Member, Orchestrator};
+
+use super::scripted::{Does, Scripted};
+use super::{call, started, text};
+
+const TTL: Duration = Duration::from_secs(60);
+
+async fn with(member: impl FnOnce(Member) -> Member) -> (Orchestrator, Arc<Scripted>) {
+    let server = Scripted::new("s", &["read", "write"]);
+    let orchestrator =
+        started(Orchestrator::builder().member(member(Member::new("s", server.clone())))).await;
+    (orchestrator, server)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trusted_read_is_remembered_for_its_time() {
+    let (orchestrator, server) = with(|member| member.trusted().ttl(TTL)).await;
+    let first = call(&orchestrator, "s__read").await.unwrap();
+    let second = call(&orchestrator, "s__read").await.unwrap();
+    assert_eq!((first.freshness, second.freshness), (Freshness::Fetched, Freshness::Cached));
+    assert_eq!((text(&first), server.calls()), (text(&second), 1));
+    tokio::time::advance(TTL).await;
+    assert_eq!(call(&orchestrator, "s__read").await.unwrap().freshness, Freshness::Fetched);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_remembered_without_a_time_or_of_a_tool_that_may_write() {
+    let (orchestrator, server) = with(Member::trusted).await;
+    let (untrusting, other) = with(|member| member.ttl(TTL)).await;
+    for _ in 0..2 {
+        call(&orchestrator, "s__read").await.unwrap();
+        call(&untrusting, "s__read").await.unwrap();
+    }
+    assert_eq!((server.calls(), other.calls()), (2, 2));
+    let (orchestrator, server) = with(|member| member.trusted().ttl(TTL)).await;
+    for _ in 0..2 {
+        call(&orchestrator, "s__write").await.unwrap();
+    }
+    assert_eq!(server.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_configuration_may_state_what_the_server_does_not() {
+    let mut read = Hints::default();
+    read.read_only = Some(true);
+    let (orchestrator, server) =
+        with(|member| member.tool_hints("read", read).tool_ttl("read", TTL)).await;
+    for _ in 0..2 {
+        call(&orchestrator, "s__read").await.unwrap();
+    }
+    assert_eq!(server.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_drops_what_was_read_before() {
+    let (orchestrator, server) = with(|member| member.trusted().ttl(TTL)).await;
+    call(&orchestrator, "s__read").await.unwrap();
+    call(&orchestrator, "s__write").await.unwrap();
+    assert_eq!(call(&orchestrator, "s__read").await.unwrap().freshness, Freshness::Fetched);
+    assert_eq!(server.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tools_error_is_not_remembered() {
+    let (orchestrator, server) = with(|member| member.trusted().ttl(TTL)).await;
+    server.does(Does::ToolError);
+    assert!(call(&orchestrator, "s__read").await.unwrap().is_error);
+    server.does(Does::Answer);
+    assert!(!call(&orchestrator, "s__read").await.unwrap().is_error);
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_that_ask_the_same_share_one_call_and_a_cancelled_one_takes_nothing_along() {
+    let (orchestrator, server) = with(|member| member.trusted().ttl(TTL)).await;
+    server.does(Does::Take(Duration::from_secs(1)));
+    let leader = tokio::spawn({
+        let orchestrator = orchestrator.clone();
+        async move { call(&orchestrator, "s__read").await }
+    });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let follower = tokio::spawn({
+        let orchestrator = orchestrator.clone();
+        async move { call(&orchestrator, "s__read").await }
+    });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    leader.abort();
+    follower.await.unwrap().unwrap();
+    assert_eq!(server.calls(), 1);
+}

@@ -1,0 +1,149 @@
+//! A server that does what the test says.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::json;
+use toolweir::core::{
+    Call, Error, Instant, Kind, Method, Notification, RawJson, Reply, Server, ServerInfo,
+    ServerMessage, Subscriber,
+};
+
+/// What it does with a tool's call.
+#[derive(Clone)]
+pub(crate) enum Does {
+    Answer,
+    ToolError,
+    Fail(Error),
+    Hang,
+    Panic,
+    Take(Duration),
+}
+
+pub(crate) struct Scripted {
+    name: &'static str,
+    tools: Mutex<Vec<serde_json::Value>>,
+    does: Mutex<Does>,
+    down: AtomicBool,
+    pub(crate) calls: AtomicUsize,
+    pub(crate) connects: AtomicUsize,
+    pub(crate) dropped: Arc<AtomicUsize>,
+    seen: Mutex<Vec<String>>,
+    subscribers: Mutex<Vec<Weak<dyn Subscriber>>>,
+}
+
+impl Scripted {
+    pub(crate) fn new(name: &'static str, tools: &[&str]) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            tools: Mutex::new(tools.iter().map(|tool| json!({ "name": tool, "annotations": { "readOnlyHint": tool.starts_with("read") } })).collect()),
+            does: Mutex::new(Does::Answer),
+            down: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
+            connects: AtomicUsize::new(0),
+            dropped: Arc::default(),
+            seen: Mutex::default(),
+            subscribers: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn does(&self, does: Does) {
+        *self.does.lock().unwrap() = does;
+    }
+
+    pub(crate) fn fails(&self, kind: Kind) {
+        self.does(Does::Fail(Error::new(kind)));
+    }
+
+    /// Whether it can be connected to and listed.
+    pub(crate) fn down(&self, down: bool) {
+        self.down.store(down, Ordering::SeqCst);
+        if down {
+            self.tell(&ServerMessage::Disconnected(Error::new(Kind::Disconnected)));
+        }
+    }
+
+    pub(crate) fn set_tools(&self, tools: &[&str]) {
+        *self.tools.lock().unwrap() = tools.iter().map(|tool| json!({ "name": tool })).collect();
+        self.tell(&ServerMessage::Notification(Notification::new(Method::TOOLS_CHANGED, None)));
+    }
+
+    pub(crate) fn tell(&self, message: &ServerMessage) {
+        let subscribers = self.subscribers.lock().unwrap().clone();
+        for subscriber in subscribers.iter().filter_map(Weak::upgrade) {
+            subscriber.on_message(message.clone());
+        }
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// The targets of the tools' calls that it got.
+    pub(crate) fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    fn unreachable() -> Error {
+        Error::new(Kind::Unreachable)
+    }
+}
+
+/// Counts a call that was dropped before its end.
+struct Running(Option<Arc<AtomicUsize>>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(dropped) = &self.0 {
+            dropped.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+#[async_trait]
+impl Server for Scripted {
+    async fn call(&self, call: &Call) -> Result<Reply, Error> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(Self::unreachable());
+        }
+        if call.method == Method::TOOLS_LIST {
+            let tools = self.tools.lock().unwrap().clone();
+            return Ok(Reply::new(RawJson::from(json!({ "tools": tools }))));
+        }
+        let count = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        self.seen.lock().unwrap().push(call.target.as_deref().unwrap_or_default().to_owned());
+        let mut running = Running(Some(self.dropped.clone()));
+        let does = self.does.lock().unwrap().clone();
+        let mut reply = Reply::new(RawJson::from(
+            json!({ "content": [{ "type": "text", "text": format!("{} {count}", self.name) }] }),
+        ));
+        reply.server = Some(self.name.into());
+        let result = match does {
+            Does::Answer => Ok(reply),
+            Does::ToolError => {
+                reply.is_error = true;
+                Ok(reply)
+            }
+            Does::Fail(error) => Err(error),
+            Does::Hang => std::future::pending().await,
+            Does::Panic => panic!("as told"),
+            Does::Take(time) => {
+                tokio::time::sleep(time).await;
+                Ok(reply)
+            }
+        };
+        running.0 = None;
+        result
+    }
+
+    async fn connect(&self, _: Instant) -> Result<Arc<ServerInfo>, Error> {
+        self.connects.fetch_add(1, Ordering::SeqCst);
+        if self.down.load(Ordering::SeqCst) { Err(Self::unreachable()) } else { Ok(Arc::default()) }
+    }
+
+    fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
+        self.subscribers.lock().unwrap().push(subscriber);
+    }
+}
