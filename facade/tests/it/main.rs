@@ -1,4 +1,5 @@
 //! The facade's tests: through its public interface, one binary.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod config;
 mod demo_servers;
