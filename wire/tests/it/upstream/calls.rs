@@ -1,0 +1,212 @@
+//! Calls, their answers, and what comes between.
+
+use proptest::prelude::*;
+use toolweir_core::{Client, Principal};
+
+use super::*;
+
+#[tokio::test]
+async fn answers_out_of_order_reach_their_calls() {
+    let server = stdio("legacy");
+    within(server.connect(soon())).await.unwrap();
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            let server = server.clone();
+            tokio::spawn(async move { value(&server, "reverse", json!({ "of": 20 })).await })
+        })
+        .collect();
+    let mut ids = Vec::new();
+    for call in calls {
+        ids.push(within(call).await.unwrap().as_u64().unwrap());
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 20);
+}
+
+#[tokio::test]
+async fn answers_that_nobody_awaits_are_dropped() {
+    let server = stdio("legacy");
+    let say = [
+        "{\"jsonrpc\":\"2.0\",\"id\":999999,\"result\":1}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":\"$ID\",\"result\":2}\n", // ours are numbers
+        "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":1,\"message\":\"x\"}}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":3}\n{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":4}\n",
+    ];
+    for _ in 0..3 {
+        assert_eq!(value(&server, "say", json!({ "say": say })).await, 3);
+    }
+    assert_eq!(value(&server, "seen", json!({})).await, json!([]));
+}
+
+#[tokio::test]
+async fn a_servers_own_error_passes_unchanged() {
+    let error = call(&stdio("legacy"), "no such", json!({})).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Protocol { code: -32602 });
+    let object = error.rpc().unwrap().as_str();
+    assert!(object.contains(r#""data":{"kept":1e+22}"#) || object.contains("1e22"), "{object}");
+}
+
+#[tokio::test]
+async fn a_call_without_an_answer_ends_at_its_deadline_and_the_server_is_told() {
+    let server = stdio("legacy");
+    within(server.connect(soon())).await.unwrap();
+    let call = tool("hold", json!({})).deadline(TokioClock.now() + Duration::from_millis(100));
+    let error = within(server.call(&call)).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_unsent()), (Kind::Timeout, false));
+    cancelled(&seen(&server).await);
+}
+
+#[tokio::test]
+async fn a_dropped_call_is_cancelled_at_the_server() {
+    let server = stdio("legacy");
+    within(server.connect(soon())).await.unwrap();
+    let held = tool("hold", json!({}));
+    let mut future = Box::pin(server.call(&held));
+    // The other call's answer shows that the first one has been written.
+    tokio::select! {
+        biased;
+        _ = &mut future => panic!("`hold` never answers"),
+        () = async { seen(&server).await; } => {}
+    }
+    drop(future);
+    cancelled(&seen(&server).await);
+}
+
+/// The last held call, and after it the notice that it is cancelled.
+fn cancelled(seen: &[Value]) {
+    let [held, notice] = seen else { panic!("{seen:?}") };
+    assert_eq!(notice["method"], "notifications/cancelled");
+    assert_eq!(notice["params"]["requestId"], held["id"]);
+}
+
+#[tokio::test]
+async fn two_thousand_notes_of_progress_come_in_order_before_the_result() {
+    let server = stdio("legacy");
+    let caller = Arc::new(Caller::default());
+    let params = r#"{"name":"burst","arguments":{"count":2000},"_meta":{"progressToken":"mine"}}"#;
+    let call = Call::new(Method::TOOLS_CALL, Some(RawJson::new(params).unwrap()))
+        .target("burst")
+        .peer(caller.clone());
+    within(server.call(&call)).await.unwrap();
+    let heard = caller.heard();
+    assert_eq!(heard.len(), 2000);
+    for (index, (method, params)) in heard.iter().enumerate() {
+        assert_eq!(method, "notifications/progress");
+        assert_eq!(*params, json!({ "progressToken": "mine", "progress": index + 1 }));
+    }
+}
+
+const LOG: &str =
+    "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"data\":1}}\n";
+const DONE: &str = "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{}}\n";
+
+fn client(name: &str) -> Arc<Client> {
+    Arc::new(Client::new(Principal::new(name)))
+}
+
+#[tokio::test]
+async fn a_log_message_reaches_the_one_client_that_it_can_be_meant_for() {
+    let server = stdio("legacy");
+    let (one, two) = (Arc::new(Caller::default()), Arc::new(Caller::default()));
+    let say = |caller: &Arc<Caller>, name: &str| {
+        tool("say", json!({ "say": [LOG, DONE] })).client(client(name)).peer(caller.clone())
+    };
+    within(server.call(&say(&one, "one"))).await.unwrap();
+    assert_eq!(one.heard().len(), 1);
+
+    let held = tool("hold", json!({})).client(client("two")).peer(two.clone());
+    let mut held = Box::pin(server.call(&held));
+    tokio::select! {
+        biased;
+        _ = &mut held => panic!("`hold` never answers"),
+        () = async {
+            seen(&server).await; // `hold` has been written
+            within(server.call(&say(&one, "one"))).await.unwrap();
+        } => {}
+    }
+    assert_eq!((one.heard().len(), two.heard().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_servers_question_goes_to_the_client_whose_call_it_works_on() {
+    let server = stdio("legacy");
+    let ask = |params: Value| tool("ask", params).client(client("one"));
+    let answer = async |call: Call| -> Value {
+        within(server.call(&call)).await.unwrap().result.get().unwrap()
+    };
+    let caller = || Arc::new(Caller::default());
+    let sampling = json!({ "method": "sampling/createMessage", "params": { "a": 1 } });
+    let refused = json!({ "method": "elicitation/create", "params": { "refuse": 1 } });
+
+    let answered = answer(ask(sampling.clone()).peer(caller())).await;
+    assert_eq!(answered["id"], "q1");
+    assert_eq!(answered["result"], json!({ "answered": "sampling/createMessage" }));
+    assert!(answer(ask(refused).peer(caller())).await["error"]["code"].is_i64());
+    // No way back to the caller: refused, not left unanswered.
+    assert!(answer(ask(sampling.clone())).await["error"]["code"].is_i64());
+    let ping = json!({ "method": "ping" });
+    assert_eq!(answer(ask(ping)).await["result"], json!({}));
+    let other = json!({ "method": "nonsense/x" });
+    assert_eq!(answer(ask(other)).await["error"]["code"], -32601);
+
+    let held = tool("hold", json!({})).client(client("two"));
+    let mut held = Box::pin(server.call(&held));
+    tokio::select! {
+        biased;
+        _ = &mut held => panic!("`hold` never answers"),
+        () = async {
+            seen(&server).await;
+            let answered = answer(ask(sampling).peer(caller())).await;
+            assert_eq!(answered["error"]["code"], -32600, "never guessed");
+        } => {}
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_says_unasked_reaches_its_subscribers() {
+    let server = stdio("legacy");
+    let listener = Listener::at(&server);
+    let changed = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n";
+    call(&server, "say", json!({ "say": [changed, DONE] })).await.unwrap();
+    assert_eq!(listener.heard(), ["connected 2025-11-25", "notifications/tools/list_changed"]);
+}
+
+fn any_json() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        Just("1e22".to_owned()),
+        Just("-0.0".to_owned()),
+        Just(r#""\ud800 lone""#.to_owned()),
+        Just(r#""\u00e9é\/""#.to_owned()),
+        "[1-9][0-9]{0,40}",
+        "[0-9]\\.[0-9]{1,30}[eE][+-]?[0-9]{1,3}",
+        any::<String>().prop_map(|text| json!(text).to_string()),
+    ];
+    leaf.prop_recursive(4, 24, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5)
+                .prop_map(|items| format!("[{}]", items.join(" , "))),
+            prop::collection::vec((any::<String>(), inner), 0..5).prop_map(|members| {
+                let members: Vec<_> =
+                    members.iter().map(|(key, value)| format!("{}: {value}", json!(key))).collect();
+                format!("{{{}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+/// Through the server and back, byte for byte; only line ends between tokens may become spaces.
+#[test]
+fn bytes_pass_unchanged_in_both_directions() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = stdio("legacy");
+    proptest!(ProptestConfig::with_cases(128), |(arguments in any_json(), extra in any_json())| {
+        let params = format!(r#"{{"x":{extra}, "name":"echo","arguments":{arguments}}}"#);
+        let call = Call::new(Method::TOOLS_CALL, Some(RawJson::new(params.clone()).unwrap()))
+            .target("echo");
+        let reply = runtime.block_on(within(server.call(&call))).unwrap();
+        prop_assert_eq!(reply.result.as_str(), params);
+    });
+    runtime.block_on(server.close(soon()));
+}

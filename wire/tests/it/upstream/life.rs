@@ -1,0 +1,160 @@
+//! Children: started, lost, started again, ended with all that they began.
+
+use super::*;
+
+/// Whether a process runs; a zombie does not.
+fn runs(pid: u64) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    !matches!(stat.rsplit(") ").next().and_then(|rest| rest.chars().next()), Some('Z' | 'X'))
+}
+
+/// Whether there is such a process at all, even a zombie.
+fn exists(pid: u64) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}")).exists()
+}
+
+async fn until(what: impl Fn() -> bool) {
+    within(async {
+        while !what() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+fn pid(server: &StdioServer) -> u64 {
+    server.process_id().unwrap().into()
+}
+
+#[tokio::test]
+async fn a_crash_fails_the_calls_in_flight_and_the_next_call_starts_it_again() {
+    let server = stdio("legacy");
+    let listener = Listener::at(&server);
+    within(server.connect(soon())).await.unwrap();
+    let first = pid(&server);
+    let held = tool("hold", json!({}));
+    let mut held = Box::pin(server.call(&held));
+    tokio::select! {
+        biased;
+        _ = &mut held => panic!("`hold` never answers"),
+        () = async { seen(&server).await; } => {}
+    }
+    let error = call(&server, "crash", json!({ "words": "out of cheese" })).await.unwrap_err();
+    for error in [error, within(held).await.unwrap_err()] {
+        assert_eq!((error.kind(), error.is_unsent()), (Kind::Disconnected, false));
+        assert_eq!(error.server_name(), Some("peer"));
+        let text = error.to_string();
+        assert!(text.contains("out of cheese") && text.contains("exit status: 3"), "{text}");
+    }
+    assert!(call(&server, "echo", json!({})).await.is_ok());
+    assert_ne!(pid(&server), first);
+    listener.hears("connected 2025-11-25", 2).await;
+    assert_eq!(listener.heard(), ["connected 2025-11-25", "disconnected", "connected 2025-11-25"]);
+}
+
+#[tokio::test]
+async fn a_large_answer_written_just_before_the_end_is_not_lost() {
+    for size in [10, 60_000, 4 << 20] {
+        let server = stdio("legacy");
+        let reply = call(&server, "large", json!({ "size": size, "leave": true })).await;
+        assert_eq!(reply.unwrap().size(), size + 2);
+    }
+}
+
+#[tokio::test]
+async fn what_the_child_started_ends_with_it() {
+    for how in ["close", "drop", "crash"] {
+        let server = stdio("legacy");
+        let grandchild = value(&server, "grandchild", json!({})).await.as_u64().unwrap();
+        let child = pid(&server);
+        assert!(runs(grandchild) && runs(child));
+        match how {
+            "close" => within(server.close(soon())).await,
+            "drop" => drop(server),
+            _ => drop(call(&server, "crash", json!({})).await.unwrap_err()),
+        }
+        until(|| !runs(grandchild) && !exists(child)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_ignores_the_closing_of_its_input_is_terminated() {
+    let server = stdio("stubborn");
+    within(server.connect(soon())).await.unwrap();
+    let child = pid(&server);
+    // Less than the ladder's own patience: the deadline decides.
+    within(server.close(TokioClock.now() + Duration::from_millis(100))).await;
+    until(|| !exists(child)).await;
+    let error = call(&server, "echo", json!({})).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_unsent()), (Kind::Closed, true));
+}
+
+#[tokio::test]
+async fn fifty_lives_leave_no_descriptor_and_no_zombie() {
+    let program = || Program::new("sh").args(["-c", "exec cat >/dev/null"]);
+    let options = || Options::default().connect_timeout(Duration::from_secs(20));
+    let mut children = Vec::new();
+    let before = descriptors();
+    for round in 0..50 {
+        let server = StdioServer::new("cat", program(), options());
+        let mut connecting = Box::pin(server.connect(soon()));
+        tokio::select! {
+            biased;
+            _ = &mut connecting => panic!("`cat` answers nothing"),
+            () = tokio::task::yield_now() => {}
+        }
+        drop(connecting);
+        children.extend(server.process_id());
+        if round % 2 == 0 {
+            within(server.close(soon())).await;
+        }
+    }
+    until(|| descriptors() <= before + 8 && zombies() == 0).await;
+    let metrics = tokio::runtime::Handle::current().metrics();
+    until(move || metrics.num_alive_tasks() == 0).await;
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Children of this process that nobody has waited for.
+fn zombies() -> usize {
+    let own = std::process::id().to_string();
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter(|entry| {
+            std::fs::read_to_string(entry.path().join("stat")).is_ok_and(|stat| {
+                let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+                fields.next() == Some("Z") && fields.next() == Some(&own)
+            })
+        })
+        .count()
+}
+
+#[tokio::test]
+async fn a_child_sees_an_allowed_environment_only() {
+    assert!(
+        std::env::var_os("CARGO_MANIFEST_DIR").is_some(),
+        "the canary: cargo sets it for tests"
+    );
+    let program = program("legacy").env("GIVEN", "value-of-it");
+    let server = StdioServer::new("peer", program, Options::default());
+    let environment = value(&server, "environment", json!({})).await;
+    assert_eq!(environment["GIVEN"], "value-of-it");
+    assert!(environment["PATH"].is_string());
+    assert!(environment.get("CARGO_MANIFEST_DIR").is_none());
+}
+
+#[tokio::test]
+async fn secrets_stay_out_of_debug_and_errors() {
+    let secret = "hunter2-canary";
+    let program = program("legacy").args([secret]).env("TOKEN", secret);
+    let server = StdioServer::new("peer", program.clone(), Options::default());
+    assert!(!format!("{server:?} {program:?}").contains("canary"));
+    let words = format!("token {secret} was refused");
+    let error = call(&server, "crash", json!({ "words": words })).await.unwrap_err();
+    let text = format!("{error} {error:?}");
+    assert!(text.contains("was refused") && !text.contains("canary"), "{text}");
+}
