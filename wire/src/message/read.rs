@@ -35,7 +35,7 @@ pub(crate) struct Response {
 /// Why a message cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
-    #[error("not valid JSON: {0}")]
+    #[error("{0}")]
     Syntax(#[source] InvalidJson),
     #[error("nested deeper than {0}")]
     TooDeep(usize),
