@@ -170,7 +170,7 @@ async fn a_client_that_stops_reading_is_dropped() {
     limits.write = Duration::from_millis(50);
     let (listener, server) = start(limits).await;
     let address = listener.local_addr();
-    let params = format!(r#""name":"echo","arguments":{{"x":"{}"}}"#, "x".repeat(12 << 20));
+    let params = format!(r#""name":"echo","arguments":{{"x":"{}"}}"#, "x".repeat(8 << 20));
     let body = modern_with("1", "tools/call", &params, "");
     let headers = modern_headers("tools/call", Some("echo"));
     let head: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -184,7 +184,7 @@ async fn a_client_that_stops_reading_is_dropped() {
     // Nothing is read until the listener has no connection left.
     within(listener.shutdown(Duration::from_secs(10))).await;
     let answer = rest(&mut stream).await;
-    assert!(answer.len() < 12 << 20, "{}", answer.len());
+    assert!(answer.len() < 8 << 20, "{}", answer.len());
 }
 
 #[tokio::test]
