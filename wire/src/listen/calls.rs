@@ -34,6 +34,11 @@ impl Asked {
             () = self.stop.token.cancelled() => None,
             result = front.service.call(&call) => Some(result),
         };
+        if self.request.method == Method::TOOLS_LIST
+            && let Some(Ok(reply)) = &result
+        {
+            front.mirrors.learn(&reply.result);
+        }
         if self.stop.has_overflowed() {
             let error = Error::new(Kind::Overloaded).ambiguous();
             return Some(Err(error.message("the client reads its stream too slowly")));

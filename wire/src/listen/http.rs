@@ -200,7 +200,8 @@ impl Post<'_> {
         let id = request.id.clone();
         let envelope = modern::envelope(request.params.as_ref(), front.service.access.principal());
         let checked = envelope.and_then(|envelope| {
-            modern::check_headers(self.headers, &request, &envelope).map(|()| envelope)
+            modern::check_headers(self.headers, &request, &envelope)?;
+            front.mirrors.check(self.headers, &request).map(|()| envelope)
         });
         let envelope = match checked {
             Ok(envelope) => envelope,

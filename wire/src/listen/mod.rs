@@ -10,6 +10,7 @@ mod http;
 mod hub;
 mod legacy;
 mod listener;
+mod mirrors;
 mod modern;
 mod pages;
 mod peer;

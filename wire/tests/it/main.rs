@@ -1,3 +1,4 @@
 //! Through the public API, over real loopback sockets and in-memory streams.
+#![expect(clippy::unwrap_used, reason = "what a test cannot go on without")]
 
 mod listen;

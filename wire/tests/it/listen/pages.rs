@@ -7,7 +7,7 @@ use bytes::Bytes;
 use toolweir_wire::{Access, Page, PagesListener};
 
 use super::client::Client;
-use super::within;
+use super::{Pair, within};
 
 #[tokio::test]
 async fn pages_are_given_by_get_behind_the_gate() {
@@ -23,7 +23,7 @@ async fn pages_are_given_by_get_behind_the_gate() {
     let access = Access::default().token("secret");
     let listener = PagesListener::bind("127.0.0.1:0", access, Arc::new(pages)).await.unwrap();
     let token = ("authorization", "Bearer secret");
-    let cases: [(&str, &str, &[(&str, &str)], u16); 9] = [
+    let cases: [(&str, &str, &[Pair], u16); 9] = [
         ("GET", "/health", &[token], 200),
         ("GET", "/health?full=1", &[token], 200),
         ("GET", "/empty", &[token], 200),

@@ -17,6 +17,7 @@ use toolweir_core::{
 pub(crate) struct Scripted {
     pub(crate) calls: Mutex<Vec<(String, Option<String>)>>,
     pub(crate) notes: Mutex<Vec<String>>,
+    pub(crate) tools: Mutex<Vec<Value>>,
     /// Calls of `hold` that run.
     pub(crate) held: AtomicUsize,
     pub(crate) changed: Notify,
@@ -148,7 +149,7 @@ impl Server for Scripted {
                 reply.input_required = true;
                 Ok(reply)
             }
-            ("tools/list", _) => ok(json!({"tools": []})),
+            ("tools/list", _) => ok(json!({"tools": self.tools.lock().unwrap().clone()})),
             ("resources/read", "test://gone") => {
                 Err(Error::protocol(-32002, json!({"code": -32002, "message": "no"}).into()))
             }
