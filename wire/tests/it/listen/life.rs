@@ -148,20 +148,58 @@ async fn connections_are_bounded_and_the_next_waits_its_turn() {
     limits.connections = 2;
     let (listener, server) = start(limits).await;
     let address = listener.local_addr();
-    let (one, two) = (Client::connect(address).await, Client::connect(address).await);
-    let (mut one, mut two) = (one, two);
-    assert_eq!(call(&mut one, "echo", "{}", "").await.status, 200);
-    assert_eq!(call(&mut two, "echo", "{}", "").await.status, 200);
+    let mut running = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::connect(address).await;
+        running.push(tokio::spawn(async move {
+            assert_eq!(call(&mut client, "hold", "{}", "").await.status, 200);
+            client
+        }));
+    }
+    server.holds(2).await;
     let mut three = Client::connect(address).await;
     let waiting = tokio::spawn(async move { call(&mut three, "echo", "{}", "").await.status });
-    // While the table is full, those within are served.
-    for _ in 0..50 {
-        assert_eq!(call(&mut one, "echo", "{}", "").await.status, 200);
-    }
-    assert!(!waiting.is_finished());
-    assert_eq!(server.calls.lock().unwrap().len(), 52);
-    drop(two);
+    // Those at work stay, and the third waits.
+    assert!(
+        tokio::time::timeout(
+            Duration::from_millis(50),
+            server.has_seen("tools/call", Some("echo"))
+        )
+        .await
+        .is_err()
+    );
+    server.release.notify_one();
     assert_eq!(within(waiting).await.unwrap(), 200);
+    server.holds(1).await;
+    server.release.notify_one();
+    for running in running {
+        within(running).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn quiet_connections_make_room_for_new_ones() {
+    let mut limits = Limits::default();
+    limits.connections = 4;
+    let (listener, server) = start(limits).await;
+    let address = listener.local_addr();
+    let head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let body = format!("{head}Content-Length: 10\r\n\r\n12");
+    let mut busy = Client::connect(address).await;
+    let busy = tokio::spawn(async move { call(&mut busy, "hold", "{}", "").await.json().await });
+    server.holds(1).await;
+    // However many say nothing, half a head or half a body, the next is served at once.
+    let mut slow = Vec::new();
+    for number in 0..30 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let begun = ["", head, &body][number % 3];
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        slow.push(stream);
+        let mut client = Client::connect(address).await;
+        assert_eq!(call(&mut client, "echo", "{}", "").await.status, 200);
+    }
+    server.release.notify_one();
+    assert_eq!(within(busy).await.unwrap()["result"]["held"], true);
 }
 
 #[tokio::test]
