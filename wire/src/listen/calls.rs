@@ -39,7 +39,9 @@ impl Asked {
         {
             front.mirrors.learn(&reply.result);
         }
-        if self.stop.has_overflowed() {
+        let has_overflowed = self.stop.has_overflowed();
+        self.stop.token.cancel(); // a server that keeps the peer says nothing behind the answer
+        if has_overflowed {
             let error = Error::new(Kind::Overloaded).ambiguous();
             return Some(Err(error.message("the client reads its stream too slowly")));
         }

@@ -8,9 +8,10 @@ use tokio::io::{
     AsyncBufReadExt, AsyncWriteExt, BufReader, Lines, ReadHalf, SimplexStream, WriteHalf,
 };
 use tokio::task::JoinHandle;
+use toolweir_core::{Clock, Method, TokioClock};
 use toolweir_wire::{Limits, Service, serve_stdio};
 
-use super::server::Scripted;
+use super::server::{Scripted, progress};
 use super::{initialize, modern, modern_with, tool, within};
 
 /// A client at the other end.
@@ -328,4 +329,22 @@ async fn a_dropped_connection_ends_its_calls() {
     client.server.holds(1).await;
     client.serving.abort();
     client.server.holds(0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_of_a_call_comes_behind_its_answer() {
+    let mut client = Client::start(Limits::default());
+    client.initialize("2025-11-25", r#"{"roots":{}}"#).await;
+    for keep in [
+        tool("1", "keep", "{}", r#""progressToken":1"#),
+        modern_tool("1", "keep", "{}", r#","progressToken":1"#),
+    ] {
+        assert_eq!(client.ask(&keep).await["id"], 1);
+        let peer = client.server.kept.lock().unwrap().take().unwrap();
+        peer.notify(progress(1));
+        let deadline = TokioClock.now() + Duration::from_secs(1);
+        assert!(peer.request(Method::ROOTS_LIST, None, deadline).await.is_err());
+        assert_eq!(client.ask(&tool("2", "echo", "{}", "")).await["id"], 2);
+    }
+    assert!(client.close().await.is_empty());
 }
