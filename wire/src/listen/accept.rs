@@ -11,9 +11,9 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::activity::{Activity, Connections, Guarded};
 use super::body::Body;
 use super::deadline::Deadlined;
 use crate::Limits;
@@ -35,60 +35,65 @@ pub(crate) async fn serve<H, F>(
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     const BACK_OFF: Duration = Duration::from_millis(10);
-    let mut connections = JoinSet::new();
+    let mut connections = Connections::default();
     let mut back_off = BACK_OFF;
     loop {
-        tokio::select! {
+        let accepted = tokio::select! {
             () = closing.cancelled() => break,
-            Some(ended) = connections.join_next() => log_panic(ended),
-            accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
-                Ok((stream, _)) => {
-                    back_off = BACK_OFF;
-                    let (closing, handler) = (closing.clone(), handler.clone());
-                    connections.spawn(connection(stream, limits.clone(), closing, handler));
-                }
-                Err(error) => {
-                    // Out of descriptors, most often: those that are open end first.
-                    tracing::warn!(%error, "a connection cannot be accepted");
+            Some(()) = connections.ended() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                back_off = BACK_OFF;
+                if connections.len() >= limits.connections {
                     tokio::select! {
                         () = closing.cancelled() => break,
-                        () = tokio::time::sleep(back_off) => {}
+                        () = connections.make_room() => {}
                     }
-                    back_off = (back_off * 2).min(Duration::from_secs(1));
                 }
-            },
+                let (closing, handler, limits) = (closing.clone(), handler.clone(), &limits);
+                connections.spawn(|activity| {
+                    connection(stream, limits.clone(), closing, handler, activity)
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, most often: those that are open end first.
+                tracing::warn!(%error, "a connection cannot be accepted");
+                tokio::select! {
+                    () = closing.cancelled() => break,
+                    () = tokio::time::sleep(back_off) => {}
+                }
+                back_off = (back_off * 2).min(Duration::from_secs(1));
+            }
         }
     }
     drop(listener);
-    let ended = async {
-        while let Some(ended) = connections.join_next().await {
-            log_panic(ended);
-        }
-    };
     tokio::select! {
         () = killed.cancelled() => {}
-        () = ended => return,
+        () = async { while connections.ended().await.is_some() {} } => return,
     }
     connections.shutdown().await;
 }
 
-fn log_panic(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "a connection's task failed");
-    }
-}
-
-async fn connection<H, F>(stream: TcpStream, limits: Limits, closing: CancellationToken, handler: H)
-where
+async fn connection<H, F>(
+    stream: TcpStream,
+    limits: Limits,
+    closing: CancellationToken,
+    handler: H,
+    activity: Activity,
+) where
     H: Fn(Request<Incoming>) -> F + Send,
     F: Future<Output = Response<Body>>,
 {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY cannot be set");
     }
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let activity = activity.clone();
+        request.extensions_mut().insert(activity.clone());
         let answer = handler(request);
-        async { Ok::<_, Infallible>(answer.await) }
+        async { Ok::<_, Infallible>(answer.await.map(|body| Guarded::new(body, activity))) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

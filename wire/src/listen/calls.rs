@@ -34,7 +34,14 @@ impl Asked {
             () = self.stop.token.cancelled() => None,
             result = front.service.call(&call) => Some(result),
         };
-        if self.stop.has_overflowed() {
+        if self.request.method == Method::TOOLS_LIST
+            && let Some(Ok(reply)) = &result
+        {
+            front.mirrors.learn(&reply.result);
+        }
+        let has_overflowed = self.stop.has_overflowed();
+        self.stop.token.cancel(); // a server that keeps the peer says nothing behind the answer
+        if has_overflowed {
             let error = Error::new(Kind::Overloaded).ambiguous();
             return Some(Err(error.message("the client reads its stream too slowly")));
         }

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use toolweir_core::{Call, Client, Clock, Method, RawJson, Subscriber, TokioClock};
 
 use super::hub::Hub;
+use super::mirrors::Mirrors;
 use super::service::Service;
 use super::session::Session;
 
@@ -17,6 +18,7 @@ use super::session::Session;
 pub(crate) struct Front {
     pub(crate) service: Service,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) mirrors: Mirrors,
     pub(crate) tasks: TaskTracker,
     /// No new connections; streams end, calls go on.
     pub(crate) closing: CancellationToken,
@@ -32,6 +34,7 @@ impl Front {
         Arc::new(Self {
             service,
             hub,
+            mirrors: Mirrors::default(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             killed: CancellationToken::new(),

@@ -12,6 +12,7 @@ use hyper::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::activity::Activity;
 use super::body::{Accepts, Body, empty, events, json, respond};
 use super::front::Front;
 use super::gate::{Access, Refusal};
@@ -39,14 +40,26 @@ async fn answer(front: &Arc<Front>, request: HttpRequest<HttpBody>) -> Result<Re
     if head.uri.path() != "/mcp" {
         return Err(refuse(StatusCode::NOT_FOUND, "there is nothing here; MCP is at /mcp"));
     }
+    let mut bytes = Bytes::new();
+    if head.method == Verb::POST {
+        bytes = read(front, &head.headers, body).await?;
+    }
+    begin(&head)?;
     match head.method {
-        Verb::POST => {
-            let bytes = read(front, &head.headers, body).await?;
-            post(front, &head.headers, bytes).await
-        }
+        Verb::POST => post(front, &head.headers, bytes).await,
         Verb::GET => get(front, &head.headers),
         Verb::DELETE => delete(front, &head.headers),
         _ => Err(not_allowed("GET, POST, DELETE")),
+    }
+}
+
+/// From here on the connection is at work, and not closed to make room.
+pub(crate) fn begin(head: &hyper::http::request::Parts) -> Result<(), Response> {
+    match head.extensions.get::<Activity>() {
+        Some(activity) if !activity.begin() => {
+            Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "too many connections"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -200,7 +213,8 @@ impl Post<'_> {
         let id = request.id.clone();
         let envelope = modern::envelope(request.params.as_ref(), front.service.access.principal());
         let checked = envelope.and_then(|envelope| {
-            modern::check_headers(self.headers, &request, &envelope).map(|()| envelope)
+            modern::check_headers(self.headers, &request, &envelope)?;
+            front.mirrors.check(self.headers, &request).map(|()| envelope)
         });
         let envelope = match checked {
             Ok(envelope) => envelope,

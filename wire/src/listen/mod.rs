@@ -1,6 +1,7 @@
 //! The side that faces clients: Streamable HTTP and stdio in both eras, and pages for people.
 
 mod accept;
+mod activity;
 mod body;
 mod calls;
 mod deadline;
@@ -10,6 +11,7 @@ mod http;
 mod hub;
 mod legacy;
 mod listener;
+mod mirrors;
 mod modern;
 mod pages;
 mod peer;

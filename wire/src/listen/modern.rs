@@ -37,7 +37,7 @@ impl Reject {
         Self { status: StatusCode::BAD_REQUEST, error: error_object(code, message, Some(data)) }
     }
 
-    fn mismatch(header: &str, problem: &str) -> Self {
+    pub(crate) fn mismatch(header: &str, problem: &str) -> Self {
         Self::new(code::HEADER_MISMATCH, &format!("`{header}` {problem}"))
     }
 
@@ -152,7 +152,11 @@ pub(crate) fn check_headers(
     Ok(())
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a HeaderValue>, Reject> {
+/// The one value of a header.
+pub(crate) fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &str,
+) -> Result<Option<&'a HeaderValue>, Reject> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {

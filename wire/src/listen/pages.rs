@@ -103,6 +103,7 @@ fn answer(
 ) -> Result<Response<Body>, Response<Body>> {
     let (head, _) = request.into_parts();
     http::check(access, &head)?;
+    http::begin(&head)?;
     if head.method != Method::GET {
         return Err(http::not_allowed("GET"));
     }

@@ -106,6 +106,9 @@ impl CallPeer {
 #[async_trait]
 impl Peer for CallPeer {
     fn notify(&self, notification: Notification) {
+        if self.stop.token.is_cancelled() {
+            return; // the call is over
+        }
         let Some(params) = self.wanted(&notification) else { return };
         let message = message::notification(&notification.method, params.as_ref());
         if self.outbox.push(message) == Push::Full {
@@ -123,7 +126,8 @@ impl Peer for CallPeer {
             return Err(Error::new(Kind::InvalidRequest).message(reason));
         }
         let gone = || Error::new(Kind::Disconnected).message("the client cannot be reached");
-        let session = self.session.upgrade().ok_or_else(gone)?;
+        let session = self.session.upgrade().filter(|_| !self.stop.token.is_cancelled());
+        let session = session.ok_or_else(gone)?;
         let mut ask = session.ask(&self.outbox, self.asks).ok_or(Kind::Overloaded)?;
         let request = message::request(&Id::own(ask.number), &method, params.as_ref());
         match self.outbox.push(request) {

@@ -66,7 +66,7 @@ where
         let bytes = match std::future::poll_fn(|context| outbox.poll_next(context)).await {
             Some(Item::Message(bytes)) => bytes,
             Some(Item::Answer(answer)) => answer.bytes,
-            None => return timed(limit, writer.flush()).await,
+            None => return timed(limit, writer.shutdown()).await,
         };
         line.clear();
         line.extend_from_slice(&bytes);

@@ -236,7 +236,7 @@ mod tests {
             match outbox.poll_next(&mut context) {
                 Poll::Ready(Some(Item::Message(bytes))) => seen.push(text(&bytes)),
                 Poll::Ready(Some(Item::Answer(answer))) => {
-                    seen.push(format!("={}", text(&answer.bytes)))
+                    seen.push(format!("={}", text(&answer.bytes)));
                 }
                 Poll::Ready(None) => {
                     seen.push("end".to_owned());

@@ -35,7 +35,7 @@ pub(crate) struct Response {
 /// Why a message cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
-    #[error("not valid JSON: {0}")]
+    #[error("{0}")]
     Syntax(#[source] InvalidJson),
     #[error("nested deeper than {0}")]
     TooDeep(usize),
@@ -65,6 +65,9 @@ impl Fault {
     }
 }
 
+/// How many messages a batch may hold: each costs more memory than its shortest text.
+const BATCH: usize = 1_024;
+
 /// Reads a message whose arrays and objects nest at most `depth` deep.
 pub(crate) fn read(bytes: Bytes, depth: usize) -> Result<Incoming, Fault> {
     let json = RawJson::new(bytes).map_err(Fault::Syntax)?;
@@ -72,6 +75,9 @@ pub(crate) fn read(bytes: Bytes, depth: usize) -> Result<Incoming, Fault> {
         return Err(Fault::TooDeep(depth));
     }
     if json.as_bytes().first() == Some(&b'[') {
+        if json.items().nth(BATCH).is_some() {
+            return Err(Fault::Invalid { reason: "a batch of more than 1,024 messages", id: None });
+        }
         return Ok(Incoming::Batch(json.items().map(|item| item.to_json()).collect()));
     }
     envelope(&json)
@@ -181,6 +187,8 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(kind(text), expected, "{text}");
         }
+        assert_eq!(kind(&format!("[{}1]", "1,".repeat(1_023))), "batch");
+        assert_eq!(kind(&format!("[{}1]", "1,".repeat(1_024))), "invalid");
         assert_eq!(kind(&"[".repeat(200_000)), "syntax");
         assert_eq!(kind(&format!("{}{}", "[".repeat(200), "]".repeat(200))), "deep");
     }

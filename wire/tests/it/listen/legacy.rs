@@ -6,7 +6,7 @@ use serde_json::json;
 use toolweir_wire::Limits;
 
 use super::client::Client;
-use super::{initialize, open, start, tool, within};
+use super::{Pair, initialize, open, start, tool, within};
 
 fn short() -> Limits {
     let mut limits = Limits::default();
@@ -58,7 +58,7 @@ async fn a_session_lives_from_initialize_to_delete() {
     let discover = r#"{"jsonrpc":"2.0","id":"p","method":"server/discover"}"#;
     let unknown = r#"{"jsonrpc":"2.0","id":"p","method":"no/such"}"#;
     let version = |version| ("mcp-protocol-version", version);
-    let cases: Vec<(Vec<(&str, &str)>, &str, u16)> = vec![
+    let cases: Vec<(Vec<Pair>, &str, u16)> = vec![
         (vec![session], ping, 200),
         (vec![session, version("2025-06-18")], ping, 200),
         (vec![session, version("2025-03-26")], ping, 200),

@@ -19,6 +19,9 @@ use toolweir_wire::{HttpListener, Limits, Service};
 use self::client::Client;
 use self::server::Scripted;
 
+/// A header's name and value.
+type Pair<'a> = (&'a str, &'a str);
+
 /// Fails a test that would hang.
 async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("the test hangs")

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::{VERSION, call, modern, modern_headers, modern_with, start};
+use super::{Pair, VERSION, call, modern, modern_headers, modern_with, start};
 
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
 
@@ -33,7 +33,7 @@ async fn headers_and_envelope_are_checked_in_the_expected_order() {
         "Capabilities\":{},\"io.modelcontextprotocol/logLevel\":\"loud\"",
     );
     let list_method = ("mcp-method", "tools/list");
-    let cases: Vec<(&str, Vec<(&str, &str)>, u16, Option<i64>)> = vec![
+    let cases: Vec<(&str, Vec<Pair>, u16, Option<i64>)> = vec![
         (&echo, vec![version, method, name], 200, None),
         (&echo, vec![version, method, ("mcp-name", "  echo  ")], 200, None),
         (&echo, vec![version, method, ("mcp-name", "=?base64?ZWNobw==?=")], 200, None),
@@ -100,7 +100,7 @@ async fn what_is_neither_era_is_refused() {
     let mut client = Client::connect(listener.local_addr()).await;
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     let version = ("mcp-protocol-version", VERSION);
-    let cases: [(&[(&str, &str)], &str, u16, i64); 8] = [
+    let cases: [(&[Pair], &str, u16, i64); 8] = [
         (&[], ping, 400, -32600),
         (&[], r#"{"jsonrpc":"2.0","method":"x"}"#, 400, -32600),
         (&[version], r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, 400, -32600),
@@ -303,4 +303,52 @@ async fn progress_carries_the_clients_token() {
         assert_eq!(params["progressToken"].to_string(), token);
         assert_eq!(answer.event().await.unwrap()["result"]["done"], true);
     }
+}
+
+#[tokio::test]
+async fn arguments_that_a_schema_mirrors_in_headers_must_agree() {
+    let (listener, server) = start(Default::default()).await;
+    let mut client = Client::connect(listener.local_addr()).await;
+    let schema = json!({"type": "object", "properties": {
+        "region": {"type": "string", "x-mcp-header": "Region"},
+        "n": {"type": "integer", "x-mcp-header": "Count"},
+        "on": {"type": "boolean", "x-mcp-header": "On"},
+        "deep": {"type": "object", "properties": {"x": {"type": "string", "x-mcp-header": "X"}}},
+        "free": {"type": "string"},
+    }});
+    server.tools.lock().unwrap().push(json!({"name": "echo", "inputSchema": schema}));
+    let list = modern("1", "tools/list", "");
+    assert_eq!(client.post(&modern_headers("tools/list", None), &list).await.status, 200);
+    let cases: [(&str, &[Pair], u16); 17] = [
+        ("{}", &[], 200),
+        (r#"{"free":"x"}"#, &[], 200),
+        (r#"{"region":null}"#, &[("mcp-param-region", "eu")], 200),
+        (r#"{"region":"eu"}"#, &[("mcp-param-region", "eu")], 200),
+        (r#"{"region":"eu"}"#, &[("Mcp-Param-Region", " eu ")], 200),
+        (r#"{"region":"eu"}"#, &[], 400),
+        (r#"{"region":"eu"}"#, &[("mcp-param-region", "us")], 400),
+        (r#"{"region":""}"#, &[("mcp-param-region", "")], 200),
+        (r#"{"region":"é"}"#, &[("mcp-param-region", "=?base64?w6k=?=")], 200),
+        (r#"{"region":"é"}"#, &[("mcp-param-region", "=?base64?w6k?=")], 400),
+        (r#"{"n":42}"#, &[("mcp-param-count", "42")], 200),
+        (r#"{"n":42.0}"#, &[("mcp-param-count", "42")], 200),
+        (r#"{"n":9007199254740993}"#, &[("mcp-param-count", "9007199254740992")], 400),
+        (r#"{"on":true}"#, &[("mcp-param-on", "true")], 200),
+        (r#"{"on":true}"#, &[("mcp-param-on", "false")], 400),
+        (r#"{"deep":{"x":"y"}}"#, &[("mcp-param-x", "y"), ("mcp-param-other", "z")], 200),
+        (r#"{"deep":{"x":"y"}}"#, &[("mcp-param-x", "z")], 400),
+    ];
+    for (arguments, more, status) in cases {
+        let mut headers = modern_headers("tools/call", Some("echo"));
+        headers.extend(more);
+        let params = format!(r#""name":"echo","arguments":{arguments}"#);
+        let answer = client.post(&headers, &modern("1", "tools/call", &params)).await;
+        assert_eq!(answer.status, status, "{arguments} {more:?}");
+        let code = answer.json().await["error"]["code"].as_i64();
+        assert_eq!(code, (status == 400).then_some(-32020));
+    }
+    // A tool that is listed anew without them is free of them.
+    *server.tools.lock().unwrap() = vec![json!({"name": "echo", "inputSchema": {}})];
+    assert_eq!(client.post(&modern_headers("tools/list", None), &list).await.status, 200);
+    assert_eq!(call(&mut client, "echo", r#"{"region":"eu"}"#, "").await.status, 200);
 }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use toolweir_core::{
-    Call, Clock, Error, Instant, Kind, Method, Notification, RawJson, Reply, Server, ServerInfo,
-    ServerMessage, Subscriber, TokioClock,
+    Call, Clock, Error, Instant, Kind, Method, Notification, Peer, RawJson, Reply, Server,
+    ServerInfo, ServerMessage, Subscriber, TokioClock,
 };
 
 /// Does what the tool's name says.
@@ -17,6 +17,9 @@ use toolweir_core::{
 pub(crate) struct Scripted {
     pub(crate) calls: Mutex<Vec<(String, Option<String>)>>,
     pub(crate) notes: Mutex<Vec<String>>,
+    pub(crate) tools: Mutex<Vec<Value>>,
+    /// The way back of a call of `keep`.
+    pub(crate) kept: Mutex<Option<Arc<dyn Peer>>>,
     /// Calls of `hold` that run.
     pub(crate) held: AtomicUsize,
     pub(crate) changed: Notify,
@@ -75,7 +78,7 @@ impl Scripted {
     }
 }
 
-fn progress(number: u64) -> Notification {
+pub(crate) fn progress(number: u64) -> Notification {
     let params = json!({"progressToken": 99, "progress": number});
     Notification::new(Method::PROGRESS, Some(params.into()))
 }
@@ -137,6 +140,10 @@ impl Server for Scripted {
                 let answer = peer.unwrap().request(method, params, deadline).await?;
                 ok(json!({"answer": answer}))
             }
+            ("tools/call", "keep") => {
+                *self.kept.lock().unwrap() = call.peer.clone();
+                ok(json!({}))
+            }
             ("tools/call", "panic") => panic!("as asked"),
             ("tools/call", "fail") => {
                 let code = arguments["code"].as_i64().unwrap();
@@ -148,7 +155,7 @@ impl Server for Scripted {
                 reply.input_required = true;
                 Ok(reply)
             }
-            ("tools/list", _) => ok(json!({"tools": []})),
+            ("tools/list", _) => ok(json!({"tools": self.tools.lock().unwrap().clone()})),
             ("resources/read", "test://gone") => {
                 Err(Error::protocol(-32002, json!({"code": -32002, "message": "no"}).into()))
             }
