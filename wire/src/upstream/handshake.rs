@@ -33,7 +33,7 @@ pub(super) trait Link {
 /// The probe is always `server/discover`, never a call, which a legacy server might carry out. A server that leaves
 /// the probe unanswered for `patience` is asked in both ways, and the first that works counts.
 pub(super) async fn shake<L: Link + Sync>(link: &L, patience: Duration) -> Result<Agreed, Error> {
-    let mut discover = Box::pin(link.request(Method::DISCOVER, discover_params()));
+    let mut discover = Box::pin(discover(link));
     tokio::select! {
         biased;
         result = &mut discover => match verdict(result)? {
@@ -60,18 +60,51 @@ pub(super) async fn shake<L: Link + Sync>(link: &L, patience: Duration) -> Resul
     }
 }
 
+/// Sends the probe; once more where the server refuses the version and names it among those that it speaks.
+async fn discover<L: Link + Sync>(link: &L) -> Result<RawJson, Error> {
+    let result = link.request(Method::DISCOVER, discover_params()).await;
+    match &result {
+        Err(error) if supported(error).iter().any(|version| version == MODERN) => {
+            link.request(Method::DISCOVER, discover_params()).await
+        }
+        _ => result,
+    }
+}
+
+/// The versions that a -32022 error names.
+fn supported(error: &Error) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Refusal {
+        data: Data,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        supported: Vec<String>,
+    }
+    match error.kind() {
+        Kind::Protocol { code: code::UNSUPPORTED_VERSION } => error
+            .rpc()
+            .and_then(|object| object.get::<Refusal>().ok())
+            .map_or_else(Vec::new, |refusal| refusal.data.supported),
+        _ => Vec::new(),
+    }
+}
+
 /// What an answer to the probe says: modern, not modern (`None`), or that the connection is gone.
 fn verdict(result: Result<RawJson, Error>) -> Result<Option<Agreed>, Error> {
     match result {
         Ok(result) => Ok(modern(&result)),
         Err(error) => match error.kind() {
             Kind::Protocol { code: code::UNSUPPORTED_VERSION } => {
+                if supported(&error).iter().any(|version| LEGACY.contains(&version.as_str())) {
+                    return Ok(None);
+                }
                 Err(Error::new(Kind::Unreachable)
                     .message(format!("the server speaks none of {MODERN} and what came before"))
                     .caused_by(error))
             }
             Kind::Protocol { code: code::HEADER_MISMATCH | code::MISSING_CAPABILITY } => Err(error),
-            Kind::Protocol { .. } | Kind::Timeout => Ok(None),
+            Kind::Protocol { .. } | Kind::Timeout | Kind::InvalidReply => Ok(None),
             Kind::Status { status: 401 | 403 } => Err(error),
             Kind::Status { status: 400..500 } => Ok(None),
             _ => Err(error),

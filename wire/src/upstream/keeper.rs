@@ -1,6 +1,6 @@
 //! Keeps one connection: made once for all who need it, made again after a loss, with pauses between failures.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -8,12 +8,20 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use toolweir_core::{Error, Kind};
 
-use super::until;
+use super::{unreachable, until};
 
 /// A connection that lived at least this long was sound: its loss begins no series of failures.
 const SOUND_AFTER: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What can be kept.
+pub(super) trait Ends: Send + Sync + 'static {
+    /// Why it ended, where it has.
+    fn ended(&self) -> Option<Error> {
+        None
+    }
+}
 
 type Outcome<C> = Option<Result<Arc<C>, Error>>;
 
@@ -45,7 +53,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-impl<C: Send + Sync + 'static> Keeper<C> {
+impl<C: Ends> Keeper<C> {
     pub(super) fn new() -> Arc<Self> {
         let idle = State::Idle { failures: 0, not_before: Instant::now(), last: None };
         Arc::new(Self { state: Mutex::new(idle) })
@@ -83,18 +91,16 @@ impl<C: Send + Sync + 'static> Keeper<C> {
                 State::Connecting { outcome, .. } => outcome.clone(),
                 State::Idle { failures, not_before, last } => {
                     if let (Some(last), true) = (last, Instant::now() < *not_before) {
-                        return Err(last.clone());
+                        return Err(unreachable(last.clone()));
                     }
                     let failures = *failures;
                     let (sender, outcome) = watch::channel(None);
                     let keeper = Arc::downgrade(self);
                     let attempt = connect();
                     let task = tokio::spawn(async move {
-                        let result = attempt.await;
-                        if let Some(keeper) = keeper.upgrade() {
-                            keeper.finish(&result);
-                        }
-                        sender.send_replace(Some(result));
+                        // Made by the task itself: it takes the lock when it is dropped.
+                        let finishing = Finishing { keeper, sender, result: None };
+                        finishing.settle(attempt).await;
                     });
                     *state = State::Connecting {
                         failures,
@@ -108,7 +114,7 @@ impl<C: Send + Sync + 'static> Keeper<C> {
         let wait = async {
             match outcome.wait_for(Option::is_some).await {
                 Ok(result) => (*result).clone().unwrap_or_else(|| Err(Error::new(Kind::Closed))),
-                Err(_) => Err(Error::new(Kind::Closed)), // closed meanwhile, or the attempt panicked
+                Err(_) => Err(Error::new(Kind::Closed)), // closed meanwhile
             }
         };
         until(deadline, wait).await.map_err(Error::unsent)
@@ -118,9 +124,13 @@ impl<C: Send + Sync + 'static> Keeper<C> {
         let mut state = self.state();
         let State::Connecting { failures, .. } = *state else { return };
         *state = match result {
-            Ok(connection) => {
-                State::Up { connection: connection.clone(), failures, since: Instant::now() }
-            }
+            // It may have ended before anyone could notice: `lose` knows only what is up.
+            Ok(connection) => match connection.ended() {
+                Some(error) => idle(failures + 1, Some(error)),
+                None => {
+                    State::Up { connection: connection.clone(), failures, since: Instant::now() }
+                }
+            },
             Err(error) => idle(failures + 1, Some(error.clone())),
         };
     }
@@ -155,6 +165,32 @@ impl<C: Send + Sync + 'static> Keeper<C> {
     }
 }
 
+/// Settles an attempt, whether it ended by itself, by a panic or because the keeper was closed.
+struct Finishing<C: Ends> {
+    keeper: Weak<Keeper<C>>,
+    sender: watch::Sender<Outcome<C>>,
+    result: Option<Result<Arc<C>, Error>>,
+}
+
+impl<C: Ends> Finishing<C> {
+    async fn settle(mut self, attempt: impl Future<Output = Result<Arc<C>, Error>>) {
+        self.result = Some(attempt.await);
+    }
+}
+
+impl<C: Ends> Drop for Finishing<C> {
+    fn drop(&mut self) {
+        let result = self.result.take().unwrap_or_else(|| {
+            let kind = if std::thread::panicking() { Kind::Internal } else { Kind::Closed };
+            Err(Error::new(kind).message("connecting was broken off"))
+        });
+        if let Some(keeper) = self.keeper.upgrade() {
+            keeper.finish(&result);
+        }
+        self.sender.send_replace(Some(result));
+    }
+}
+
 fn idle<C>(failures: u32, last: Option<Error>) -> State<C> {
     let pause = FIRST_PAUSE.saturating_mul(1 << (failures.clamp(1, 8) - 1)).min(LONGEST_PAUSE);
     State::Idle { failures, not_before: Instant::now() + jittered(pause), last }
@@ -171,6 +207,33 @@ fn jittered(pause: Duration) -> Duration {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU32, Ordering};
+
+    impl Ends for u8 {
+        fn ended(&self) -> Option<Error> {
+            (*self == 99).then(|| Error::new(Kind::Disconnected))
+        }
+    }
+
+    /// Its end came between the handshake and the state that `lose` looks at: it stayed current for ever.
+    #[tokio::test(start_paused = true)]
+    async fn what_ended_before_it_was_up_is_made_again() {
+        let keeper = Keeper::<u8>::new();
+        let ended = keeper.get(None, || async { Ok(Arc::new(99)) }).await.unwrap();
+        assert!(!keeper.lose(&ended, &Error::new(Kind::Disconnected)));
+        assert!(keeper.current().is_none());
+        tokio::time::advance(FIRST_PAUSE).await;
+        assert_eq!(*keeper.get(None, || async { Ok(Arc::new(1)) }).await.unwrap(), 1);
+    }
+
+    /// Nobody ended the attempt, so all who came later waited for it.
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_that_panics_is_made_again() {
+        let keeper = Keeper::<u8>::new();
+        let panics = || async { panic!("in somebody's subscriber") };
+        assert!(keeper.get(None, panics).await.unwrap_err().is_unsent());
+        tokio::time::advance(FIRST_PAUSE).await;
+        assert_eq!(*keeper.get(None, || async { Ok(Arc::new(1)) }).await.unwrap(), 1);
+    }
 
     fn fails(
         attempts: &Arc<AtomicU32>,
@@ -215,7 +278,9 @@ mod tests {
         assert!(!keeper.lose(&first, &error));
         let second = keeper.get(None, connect).await.unwrap();
         assert!(keeper.lose(&second, &error));
-        assert!(keeper.get(None, connect).await.is_err());
+        // The loss itself may have been of something sent; the refusal is not.
+        let error = keeper.get(None, connect).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_unsent()), (Kind::Unreachable, true));
         assert!(keeper.close().is_none());
         assert_eq!(keeper.get(None, connect).await.unwrap_err().kind(), Kind::Closed);
     }

@@ -89,6 +89,11 @@ impl Waiting {
         Ok(receiver)
     }
 
+    /// Why the connection ended, where it has.
+    pub(super) fn ended(&self) -> Option<Error> {
+        self.table().ended.clone()
+    }
+
     /// Notes that a call is being written; `false` where nobody waits for it any more.
     pub(super) fn mark_sent(&self, id: u64) -> bool {
         match self.table().calls.get_mut(&id) {

@@ -12,7 +12,7 @@ use super::exchange::{self, Failed};
 use super::listen;
 use crate::message;
 use crate::upstream::handshake::{self, Agreed, Link};
-use crate::upstream::keeper::AbortOnDrop;
+use crate::upstream::keeper::{AbortOnDrop, Ends};
 use crate::upstream::outgoing;
 use crate::version::{Era, MODERN};
 
@@ -75,6 +75,8 @@ pub(super) struct Session {
     id: Option<HeaderValue>,
     listening: Mutex<Option<AbortOnDrop>>,
 }
+
+impl Ends for Session {}
 
 impl Session {
     /// Finds out how the server speaks.

@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use toolweir_core::{Call, Error, Instant, Kind, Method, Notification, RawJson, ServerInfo};
 
@@ -17,6 +17,7 @@ use crate::Limits;
 use crate::message::{self, Id};
 use crate::upstream::child::{LastWords, Process, Program};
 use crate::upstream::handshake::{Agreed, Link};
+use crate::upstream::keeper::Ends;
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::subscribers::Subscribers;
 use crate::upstream::until;
@@ -27,6 +28,9 @@ use crate::version::Era;
 const WRITE_QUEUE: usize = 64;
 /// How long a child has to end by itself once its stdin is closed, and again after TERM.
 const END_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long what an ended child left in its pipes may take to read.
+const DRAIN_PATIENCE: Duration = Duration::from_millis(250);
 
 /// A message on its way to the child.
 #[derive(Debug)]
@@ -75,7 +79,7 @@ impl Connection {
         pipes.spawn(
             words.clone().drain(name.clone(), spawned.stderr, program.secrets()).then_nothing(),
         );
-        pipes.spawn(write(queue, spawned.stdin, waiting.clone(), limits.write));
+        let writing = pipes.spawn(write(queue, spawned.stdin, waiting.clone(), limits.write));
         let hears = Hears {
             name: name.clone(),
             waiting,
@@ -88,6 +92,7 @@ impl Connection {
             connection: Arc::downgrade(&connection),
             process: spawned.process,
             pipes,
+            writing,
             words,
             stop: connection.stop.clone(),
         };
@@ -166,6 +171,12 @@ impl Connection {
             task.abort(); // drops the process, which kills its group
             let _ = task.await;
         }
+    }
+}
+
+impl Ends for Connection {
+    fn ended(&self) -> Option<Error> {
+        self.waiting.ended()
     }
 }
 
@@ -249,6 +260,7 @@ struct Supervisor {
     connection: Weak<Connection>,
     process: Process,
     pipes: JoinSet<Option<Error>>,
+    writing: AbortHandle,
     words: LastWords,
     stop: CancellationToken,
 }
@@ -285,10 +297,11 @@ impl Supervisor {
 
     /// Why the child ended, in its own last words.
     async fn explain(&mut self, status: std::io::Result<std::process::ExitStatus>) -> Error {
-        // What it wrote just before its end may still be in the pipes.
-        let drained =
-            async { while self.pipes.len() > 1 && self.pipes.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(Duration::from_millis(50), drained).await;
+        // What it wrote just before its end may still be in the pipes. They end with its group, or stay open where a
+        // process that left the group has them.
+        self.writing.abort();
+        let drained = async { while self.pipes.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(DRAIN_PATIENCE, drained).await;
         let mut text = match status {
             Ok(status) => format!("the server ended ({status})"),
             Err(error) => format!("the server ended ({error})"),

@@ -31,10 +31,15 @@ use crate::version::Era;
 pub struct StdioServer(Arc<Inner>);
 
 struct Inner {
+    recipe: Arc<Recipe>,
+    keeper: Arc<Keeper<Connection>>,
+}
+
+/// What an attempt to connect needs. It does not hold the server, whose end ends the attempt too.
+struct Recipe {
     name: Arc<str>,
     program: Program,
     options: Options,
-    keeper: Arc<Keeper<Connection>>,
     subscribers: Arc<Subscribers>,
     /// The program ended when it was asked in the modern way, so it is not asked so again.
     legacy_only: AtomicBool,
@@ -44,50 +49,48 @@ impl StdioServer {
     /// A server called `name` that `program` runs. Nothing is started yet.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, program: Program, options: Options) -> Self {
-        Self(Arc::new(Inner {
+        let recipe = Recipe {
             name: name.into(),
             program,
             options,
-            keeper: Keeper::new(),
             subscribers: Arc::new(Subscribers::default()),
             legacy_only: AtomicBool::new(false),
-        }))
+        };
+        Self(Arc::new(Inner { recipe: Arc::new(recipe), keeper: Keeper::new() }))
     }
 
     async fn connection(&self, deadline: Option<Instant>) -> Result<Arc<Connection>, Error> {
         let attempt = || {
-            let inner = Arc::downgrade(&self.0);
-            async move { Inner::connect(inner).await }
+            let (recipe, keeper) = (self.0.recipe.clone(), Arc::downgrade(&self.0.keeper));
+            async move { recipe.connect(&keeper).await }
         };
         self.0
             .keeper
             .get(deadline, attempt)
             .await
-            .map_err(|error| error.server(self.0.name.clone()))
+            .map_err(|error| error.server(self.0.recipe.name.clone()))
     }
 }
 
-impl Inner {
+impl Recipe {
     /// Starts the program and agrees with it on how to speak.
-    async fn connect(inner: Weak<Self>) -> Result<Arc<Connection>, Error> {
-        let closed = || Error::new(Kind::Closed);
-        let limit = inner.upgrade().ok_or_else(closed)?.options.connect_timeout;
+    async fn connect(&self, keeper: &Weak<Keeper<Connection>>) -> Result<Arc<Connection>, Error> {
+        let limit = self.options.connect_timeout;
         let attempt = async {
-            let this = inner.upgrade().ok_or_else(closed)?;
-            if !this.legacy_only.load(Ordering::Relaxed) {
-                let connection = this.start(&inner)?;
-                match handshake::shake(&*connection, this.options.probe_timeout).await {
+            if !self.legacy_only.load(Ordering::Relaxed) {
+                let connection = self.start(keeper)?;
+                match handshake::shake(&*connection, self.options.probe_timeout).await {
                     Ok(agreed) => return Ok((connection, agreed)),
                     // Some legacy servers end when the first message is not `initialize`.
                     Err(error) if error.kind() == Kind::Disconnected => {
-                        tracing::debug!(server = &*this.name, %error, "ended during the modern handshake");
+                        tracing::debug!(server = &*self.name, %error, "ended during the modern handshake");
                     }
                     Err(error) => return Err(error),
                 }
             }
-            let connection = this.start(&inner)?;
+            let connection = self.start(keeper)?;
             let agreed = handshake::initialize(&*connection).await?;
-            this.legacy_only.store(true, Ordering::Relaxed);
+            self.legacy_only.store(true, Ordering::Relaxed);
             Ok((connection, agreed))
         };
         let timeout = || {
@@ -99,19 +102,17 @@ impl Inner {
             .map_err(super::unreachable)?;
         let info = agreed.info.clone();
         connection.agree(agreed);
-        if let Some(this) = inner.upgrade() {
-            this.subscribers.tell(&ServerMessage::Connected(info));
-        }
+        self.subscribers.tell(&ServerMessage::Connected(info));
         Ok(connection)
     }
 
-    fn start(&self, inner: &Weak<Self>) -> Result<Arc<Connection>, Error> {
-        let inner = inner.clone();
+    fn start(&self, keeper: &Weak<Keeper<Connection>>) -> Result<Arc<Connection>, Error> {
+        let (keeper, name) = (keeper.clone(), self.name.clone());
+        let subscribers = self.subscribers.clone();
         let on_end = move |connection: &Connection, error: &Error| {
-            let Some(inner) = inner.upgrade() else { return };
-            if inner.keeper.lose(connection, error) {
-                tracing::warn!(server = &*inner.name, %error, "lost");
-                inner.subscribers.tell(&ServerMessage::Disconnected(error.clone()));
+            if keeper.upgrade().is_some_and(|keeper| keeper.lose(connection, error)) {
+                tracing::warn!(server = &*name, %error, "lost");
+                subscribers.tell(&ServerMessage::Disconnected(error.clone()));
             }
         };
         Connection::start(
@@ -136,10 +137,10 @@ impl Server for StdioServer {
         match result.await {
             Ok(result) => {
                 let mut reply = message::reply_of(result);
-                reply.server = Some(self.0.name.clone());
+                reply.server = Some(self.0.recipe.name.clone());
                 Ok(reply)
             }
-            Err(error) => Err(error.server(self.0.name.clone())),
+            Err(error) => Err(error.server(self.0.recipe.name.clone())),
         }
     }
 
@@ -166,7 +167,7 @@ impl Server for StdioServer {
     }
 
     fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
-        self.0.subscribers.add(subscriber);
+        self.0.recipe.subscribers.add(subscriber);
     }
 
     /// The running child's process id, which is also its group's.
@@ -184,8 +185,8 @@ impl Server for StdioServer {
 impl fmt::Debug for StdioServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StdioServer")
-            .field("name", &self.0.name)
-            .field("program", &self.0.program)
+            .field("name", &self.0.recipe.name)
+            .field("program", &self.0.recipe.program)
             .finish_non_exhaustive()
     }
 }

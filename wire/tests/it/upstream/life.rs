@@ -90,6 +90,34 @@ async fn a_child_that_ignores_the_closing_of_its_input_is_terminated() {
 }
 
 #[tokio::test]
+async fn dropping_a_server_that_is_being_connected_kills_its_child() {
+    // The attempt held the server alive, so the child lived until the limit on connecting.
+    let marker = format!("{}", std::process::id());
+    let program = Program::new("sh").args(["-c", "sleep 1000; :", &marker]);
+    let server = StdioServer::new("peer", program, Options::default());
+    let waits = |wanted: bool| until(move || sleeper(std::process::id()).is_some() == wanted);
+    let connecting = tokio::spawn({
+        let server = server.clone();
+        async move { drop(server.connect(soon()).await) }
+    });
+    waits(true).await;
+    connecting.abort();
+    let _ = connecting.await;
+    drop(server);
+    waits(false).await;
+}
+
+/// A child of `parent` that runs `sh` and sleeps.
+fn sleeper(parent: u32) -> Option<u64> {
+    let entries = std::fs::read_dir("/proc").ok()?;
+    entries.flatten().find_map(|entry| {
+        let pid: u64 = entry.file_name().to_str()?.parse().ok()?;
+        let line = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+        (line.contains(&format!("sleep 1000; :\0{parent}\0")) && runs(pid)).then_some(pid)
+    })
+}
+
+#[tokio::test]
 async fn fifty_lives_leave_no_descriptor_and_no_zombie() {
     let program = || Program::new("sh").args(["-c", "exec cat >/dev/null"]);
     let options = || Options::default().connect_timeout(Duration::from_secs(20));
@@ -157,4 +185,18 @@ async fn secrets_stay_out_of_debug_and_errors() {
     let error = call(&server, "crash", json!({ "words": words })).await.unwrap_err();
     let text = format!("{error} {error:?}");
     assert!(text.contains("was refused") && !text.contains("canary"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_that_leaves_after_the_handshake_never_wedges() {
+    // Its end could come before the connection counted as made, and then nobody noticed it any more.
+    let server = stdio("leaves");
+    let mut unreachable = 0;
+    for _ in 0..20 {
+        let error = call(&server, "echo", json!({})).await.unwrap_err();
+        assert!(matches!(error.kind(), Kind::Disconnected | Kind::Unreachable), "{error}");
+        unreachable += u32::from(error.kind() == Kind::Unreachable && error.is_unsent());
+    }
+    // Pauses between its lives: calls fail at once, and may be sent elsewhere.
+    assert!(unreachable > 0);
 }

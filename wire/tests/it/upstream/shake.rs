@@ -15,7 +15,10 @@ async fn servers_of_every_age_are_understood() {
         ("legacy", "2025-11-25"),
         ("modern", "2026-07-28"),
         ("exits", "2025-11-25"), // ends when the first message is not `initialize`
+        ("dual", "2025-11-25"),  // -32022, and a version that we speak
+        ("again", "2026-07-28"), // refuses its first request, whatever it is
         ("nonsense", "2025-11-25"), // the probe's result is of no known shape
+        ("malformed", "2025-11-25"), // the probe's answer is no JSON-RPC
     ];
     for (script, version) in cases {
         let server = stdio(script);
