@@ -3,4 +3,5 @@
 
 mod config;
 mod demo_servers;
+mod handlers;
 mod orchestrator;
