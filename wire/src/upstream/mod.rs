@@ -5,6 +5,7 @@ mod handshake;
 mod http;
 mod keeper;
 mod outgoing;
+mod salvage;
 mod stdio;
 mod subscribers;
 mod waiting;
@@ -68,6 +69,13 @@ async fn until<T>(
             .await
             .unwrap_or_else(|_| Err(Error::new(Kind::Timeout))),
         None => future.await,
+    }
+}
+
+/// Runs a part that somebody else wrote; its panic costs the message that it was given, not the connection.
+fn guarded(part: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(part)).is_err() {
+        tracing::error!("a panic in a part that hears messages");
     }
 }
 

@@ -19,7 +19,7 @@ impl Subscribers {
     pub(super) fn tell(&self, message: &ServerMessage) {
         let list = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for subscriber in list.iter().filter_map(Weak::upgrade) {
-            subscriber.on_message(message.clone());
+            super::guarded(|| subscriber.on_message(message.clone()));
         }
     }
 }

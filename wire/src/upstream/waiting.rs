@@ -44,13 +44,13 @@ impl Origin {
     pub(super) fn notify(&self, notification: Notification) {
         let Some(peer) = &self.peer else { return };
         if notification.method != Method::PROGRESS {
-            peer.notify(notification);
+            super::guarded(|| peer.notify(notification));
             return;
         }
         let (Some(token), Some(params)) = (&self.token, &notification.params) else { return };
         if let Ok(params) = params.edit().set(crate::version::meta::PROGRESS_TOKEN, token).finish()
         {
-            peer.notify(Notification::new(Method::PROGRESS, Some(params)));
+            super::guarded(|| peer.notify(Notification::new(Method::PROGRESS, Some(params))));
         }
     }
 }

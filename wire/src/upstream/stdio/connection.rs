@@ -137,7 +137,9 @@ impl Connection {
                 Error::new(Kind::TooLarge).message(format!("the request is over {cap} bytes"))
             );
         }
-        let origin = call.map(|call| Origin::of(call, outgoing.token));
+        // A probe causes nothing, and must not make it doubtful whose call a message belongs to.
+        let caused = |call: &&Call| ![Method::PING, Method::DISCOVER].contains(&call.method);
+        let origin = call.filter(caused).map(|call| Origin::of(call, outgoing.token));
         let answer = self.waiting.enter(id, origin)?;
         let mut stay = Stay { connection: self, id, cancellable: call.is_some() };
         let exchange = async {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::process::ChildStdout;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
@@ -13,6 +14,7 @@ use super::connection::Item;
 use crate::Limits;
 use crate::lines::{Line, Lines};
 use crate::message::{self, Id, Incoming, Request, Response};
+use crate::upstream::salvage::{self, Meant};
 use crate::upstream::subscribers::Subscribers;
 use crate::upstream::waiting::{Origin, Waiting, progress_token};
 
@@ -47,20 +49,47 @@ impl Hears {
         }
     }
 
-    fn hear(&self, line: bytes::Bytes, requests: &mut Requests) {
+    fn hear(&self, line: Bytes, requests: &mut Requests) {
+        let line = match line.strip_prefix(b"\xef\xbb\xbf") {
+            Some(rest) => line.slice_ref(rest),
+            None => line,
+        };
         if line.is_empty() {
             return;
         }
-        match message::read(line, self.limits.depth) {
+        if line.first() == Some(&b'[') {
+            return self.batch(line, requests);
+        }
+        match message::read(line.clone(), self.limits.depth) {
             Ok(message) => self.take(message, requests),
-            Err(fault) => match fault.id().and_then(Id::as_own) {
-                Some(id) => {
-                    let error = Error::new(Kind::InvalidReply).message(fault.to_string());
-                    self.waiting.answer(id, Err(error));
+            Err(fault) => self.broken(&line, &fault),
+        }
+    }
+
+    /// Several messages in a line, as 2025-03-26 has it; anything else between brackets is noise.
+    fn batch(&self, line: Bytes, requests: &mut Requests) {
+        let Ok(batch) = RawJson::new(line) else { return };
+        if batch.is_within_depth(self.limits.depth) {
+            for message in batch.items().filter(|item| item.as_bytes().first() == Some(&b'{')) {
+                self.hear(message.to_json().to_bytes(), requests);
+            }
+        }
+    }
+
+    /// What cannot be read fails the one call that it can belong to. The rest is noise: a banner, a print statement.
+    fn broken(&self, line: &Bytes, fault: &message::Fault) {
+        tracing::debug!(server = &*self.name, %fault, "ignored a line");
+        match salvage::meant(line) {
+            Meant::Answer(id) => {
+                let error = Error::new(Kind::InvalidReply).message(fault.to_string());
+                self.waiting.answer(id, Err(error));
+            }
+            Meant::Request(id) => {
+                if let (Some(id), Some(writer)) = (Id::from_json(id), self.writer.upgrade()) {
+                    refuse(&writer, &id, message::code::INVALID_REQUEST, &fault.to_string());
                 }
-                // Noise on stdout: a banner, a print statement.
-                None => tracing::debug!(server = &*self.name, %fault, "ignored a line"),
-            },
+            }
+            Meant::Nothing => {}
         }
     }
 
@@ -76,11 +105,7 @@ impl Hears {
             }
             Incoming::Notification(notification) => self.notification(notification, requests),
             Incoming::Request(request) => self.request(request, requests),
-            Incoming::Batch(messages) => {
-                for message in messages {
-                    self.hear(message.to_bytes(), requests);
-                }
-            }
+            Incoming::Batch(_) => {} // read by `batch` already
         }
     }
 
@@ -110,11 +135,7 @@ impl Hears {
     fn request(&self, request: Request, requests: &mut Requests) {
         let Some(writer) = self.writer.upgrade() else { return };
         let Request { id, method, params } = request;
-        let refuse = |code, text: &str| {
-            let error = message::error_object(code, text, None);
-            let bytes = message::response(Some(&id), Err(&error));
-            let _ = writer.try_send(Item { call: None, bytes }); // a child that reads nothing gets no answers
-        };
+        let refuse = |code, text: &str| refuse(&writer, &id, code, text);
         match method.as_str() {
             "ping" => {
                 let bytes = message::response(Some(&id), Ok(&RawJson::EMPTY_OBJECT));
@@ -150,6 +171,26 @@ impl Hears {
     }
 }
 
+fn refuse(writer: &mpsc::Sender<Item>, id: &Id, code: i64, text: &str) {
+    let error = message::error_object(code, text, None);
+    let bytes = message::response(Some(id), Err(&error));
+    let _ = writer.try_send(Item { call: None, bytes }); // a child that reads nothing gets no answers
+}
+
+/// Refuses a request where the part that should answer it panics.
+struct Refusal {
+    id: Id,
+    writer: mpsc::Sender<Item>,
+}
+
+impl Drop for Refusal {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            refuse(&self.writer, &self.id, message::code::INTERNAL, "internal error");
+        }
+    }
+}
+
 /// The child's own requests that are being answered.
 #[derive(Default)]
 struct Requests {
@@ -168,6 +209,7 @@ impl Requests {
     ) {
         let key = id.key().into_owned();
         let task = self.tasks.spawn(async move {
+            let _refusal = Refusal { id: id.clone(), writer: writer.clone() };
             let deadline = TokioClock.now() + REQUEST_PATIENCE;
             let answer = match &origin.peer {
                 Some(peer) => peer.request(method.clone(), params, deadline).await,

@@ -40,6 +40,45 @@ async fn an_answer_in_pieces_and_one_with_carriage_return_are_whole() {
 }
 
 #[tokio::test]
+async fn a_broken_answer_fails_its_call_and_no_other() {
+    let deep = format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{}{}}}\n",
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    let cases = [
+        "{\"jsonrpc\":\"2.0\",\"id\":$ID}\n",
+        "{\"jsonrpc\":\"1.0\",\"id\":$ID,\"result\":1}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"error\":\"text\"}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"error\":{\"message\":\"no code\"}}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{\"text\":\"\u{ff}\"}}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{\"a\":}}\n",
+        "{\"result\":{\"a\":},\"jsonrpc\":\"2.0\",\"id\":$ID}\n",
+        &*deep,
+    ];
+    let server = stdio("legacy");
+    let held = tool("hold", json!({}));
+    let mut held = Box::pin(server.call(&held));
+    for case in cases {
+        tokio::select! {
+            biased;
+            _ = &mut held => panic!("another call's answer was taken"),
+            result = call(&server, "say", json!({ "say": [case] })) => {
+                let shown: String = case.chars().take(60).collect();
+                assert_eq!(result.unwrap_err().kind(), Kind::InvalidReply, "{shown}");
+            }
+        }
+    }
+    assert_eq!(value(&server, "say", json!({ "say": [DONE] })).await, 7);
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_does_not_hide_an_answer() {
+    let answer = format!("\u{ef}\u{bb}\u{bf}{DONE}");
+    assert_eq!(value(&stdio("legacy"), "say", json!({ "say": [answer] })).await, 7);
+}
+
+#[tokio::test]
 async fn a_line_over_the_cap_fails_its_call_and_the_connection_lives() {
     let server = small();
     let process = {
