@@ -10,8 +10,8 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
 use toolweir_core::{Clock, Error, Kind, Method, Notification, RawJson, ServerMessage, TokioClock};
 
+use super::Remote;
 use super::session::Head;
-use super::{Inner, Remote};
 use crate::message::{self, Id, Incoming};
 use crate::sse::{self, Event};
 use crate::upstream::waiting::{Origin, progress_token};
@@ -76,13 +76,13 @@ fn transport(remote: &Remote, error: hyper_util::client::legacy::Error) -> Error
 
 /// Posts the request with our `id` and waits for its result, handing on what comes before it.
 pub(super) async fn exchange(
-    inner: &Arc<Inner>,
+    remote: &Arc<Remote>,
     head: Head,
     body: Bytes,
     id: u64,
     origin: Option<&Origin>,
 ) -> Result<Answered, Failed> {
-    let response = post(&inner.remote, &head, body).await?;
+    let response = post(remote, &head, body).await?;
     let (parts, body) = response.into_parts();
     let (status, headers) = (parts.status, parts.headers);
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
@@ -94,29 +94,35 @@ pub(super) async fn exchange(
         value.split(';').next().is_some_and(|value| value.trim().eq_ignore_ascii_case(kind))
     };
     if status.is_success() && is("text/event-stream") {
-        let result = stream(inner, &head, body, id, origin).await?;
+        let result = stream(remote, &head, body, id, origin).await?;
         return Ok(Answered { result, headers });
     }
-    let text = collect(body, inner.remote.options.limits.message).await;
+    let text = collect(body, remote.options.limits.message).await;
     let answer = match &text {
         Ok(text) if is("application/json") => {
-            read_answer(text.clone(), inner.remote.options.limits.depth, id)
+            read_answer(text.clone(), remote.options.limits.depth, id)
         }
         _ => None,
     };
     match answer {
         Some((_, Ok(result))) if status.is_success() => Ok(Answered { result, headers }),
         Some((ours, Err(object))) if ours || !status.is_success() => {
-            // A refusal that names no request was made before anything was carried out.
-            let gone =
-                status == StatusCode::NOT_FOUND || (status == StatusCode::BAD_REQUEST && !ours);
-            let session_gone = head.has_session() && gone;
-            Err(Failed { error: message::server_error(object), session_gone })
+            // A refusal that names no request was made before anything was carried out. One that does is an answer,
+            // but for the 404 that says so of a session.
+            let error = message::server_error(object);
+            let unknown = Kind::Protocol { code: message::code::METHOD_NOT_FOUND };
+            let session_gone = head.has_session()
+                && match status {
+                    StatusCode::NOT_FOUND => !ours || error.kind() != unknown,
+                    StatusCode::BAD_REQUEST => !ours,
+                    _ => false,
+                };
+            Err(Failed { error, session_gone })
         }
         _ if !status.is_success() => {
             let error = Error::new(Kind::Status { status: status.as_u16() });
-            let session_gone = head.has_session() && status == StatusCode::NOT_FOUND;
-            Err(Failed { error, session_gone })
+            let refused = matches!(status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST);
+            Err(Failed { error, session_gone: head.has_session() && refused })
         }
         _ => match text {
             Err(error) => Err(error.into()),
@@ -166,13 +172,13 @@ fn read_answer(text: Bytes, depth: usize, id: u64) -> Option<(bool, Result<RawJs
 
 /// Reads the stream that answers a request, up to the result.
 async fn stream(
-    inner: &Arc<Inner>,
+    remote: &Arc<Remote>,
     head: &Head,
     mut body: Body,
     id: u64,
     origin: Option<&Origin>,
 ) -> Result<RawJson, Error> {
-    let limits = &inner.remote.options.limits;
+    let limits = &remote.options.limits;
     let (mut decoder, mut events) = (sse::Decoder::new(limits.message), Vec::new());
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| cut(&error))?;
@@ -190,13 +196,10 @@ async fn stream(
                         return response.result.map_err(message::server_error);
                     }
                 }
-                Ok(Incoming::Notification(notification)) => hear(inner, notification, id, origin),
-                Ok(Incoming::Request(request)) => asked(inner, head, request, origin),
+                Ok(Incoming::Notification(notification)) => hear(remote, notification, id, origin),
+                Ok(Incoming::Request(request)) => asked(remote, head, request, origin),
                 Ok(Incoming::Batch(_)) | Err(_) => {
-                    tracing::debug!(
-                        server = &*inner.remote.name,
-                        "ignored an event that is no message"
-                    );
+                    tracing::debug!(server = &*remote.name, "ignored an event that is no message");
                 }
             }
         }
@@ -204,7 +207,7 @@ async fn stream(
     Err(Error::new(Kind::Disconnected).message("the stream ended before the result"))
 }
 
-fn hear(inner: &Inner, notification: Notification, id: u64, origin: Option<&Origin>) {
+fn hear(remote: &Remote, notification: Notification, id: u64, origin: Option<&Origin>) {
     match notification.method.as_str() {
         "notifications/progress" if progress_token(&notification) != Some(id) => {}
         "notifications/progress" | "notifications/message" => {
@@ -212,16 +215,21 @@ fn hear(inner: &Inner, notification: Notification, id: u64, origin: Option<&Orig
                 origin.notify(notification);
             }
         }
-        _ => inner.remote.subscribers.tell(&ServerMessage::Notification(notification)),
+        _ => remote.subscribers.tell(&ServerMessage::Notification(notification)),
     }
 }
 
 /// A legacy server asks something on the stream of the call that it works on.
-fn asked(inner: &Arc<Inner>, head: &Head, request: message::Request, origin: Option<&Origin>) {
+pub(super) fn asked(
+    remote: &Arc<Remote>,
+    head: &Head,
+    request: message::Request,
+    origin: Option<&Origin>,
+) {
     let message::Request { id, method, params } = request;
     let peer = origin.and_then(|origin| origin.peer.clone());
-    let (inner_too, head) = (inner.clone(), head.without_call());
-    let stop = inner.stop.clone();
+    let (remote_too, head) = (remote.clone(), head.without_call());
+    let stop = remote.stop.clone();
     let work = async move {
         let answer = match (&peer, method.as_str()) {
             (_, "ping") => Ok(RawJson::EMPTY_OBJECT),
@@ -239,13 +247,11 @@ fn asked(inner: &Arc<Inner>, head: &Head, request: message::Request, origin: Opt
                 message::response(Some(&id), Err(&message::own_error(&error, &method, false)))
             }
         };
-        let posted = tokio::time::timeout(
-            inner_too.remote.options.limits.write,
-            post(&inner_too.remote, &head, bytes),
-        );
+        let posted =
+            tokio::time::timeout(remote_too.options.limits.write, post(&remote_too, &head, bytes));
         let _ = posted.await; // a server that does not take the answer ends the call itself
     };
-    inner.tasks.spawn(async move {
+    remote.tasks.spawn(async move {
         tokio::select! {
             () = stop.cancelled() => {}
             () = work => {}
@@ -255,12 +261,12 @@ fn asked(inner: &Arc<Inner>, head: &Head, request: message::Request, origin: Opt
 
 /// A request that is not a call: what the handshake sends.
 pub(super) async fn plain(
-    inner: &Arc<Inner>,
+    remote: &Arc<Remote>,
     head: Head,
     method: Method,
     params: RawJson,
 ) -> Result<Answered, Failed> {
-    let id = inner.remote.next_id();
+    let id = remote.next_id();
     let body = message::request(&Id::own(id), &method, Some(&params));
-    exchange(inner, head, body, id, None).await
+    exchange(remote, head, body, id, None).await
 }

@@ -35,10 +35,10 @@ pub(super) async fn listen(remote: Arc<Remote>, session: Weak<Session>) {
         match opened {
             Ok(response) if is_stream(&response) => {
                 pause = FIRST_PAUSE;
-                read(&remote, response.into_body()).await;
+                read(&remote, &head, response.into_body()).await;
             }
             // Not offered, or (404) the session is gone, which the next call finds out and mends.
-            Ok(response) if response.status().is_client_error() => return,
+            Ok(response) if is_final(response.status()) => return,
             Ok(_) | Err(_) => {}
         }
         tokio::time::sleep(pause).await;
@@ -55,6 +55,11 @@ fn wanted(session: &Session) -> Option<(Era, Head)> {
         }
         Era::Modern => None,
     }
+}
+
+fn is_final(status: StatusCode) -> bool {
+    let for_now = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+    status.is_client_error() && !for_now.contains(&status)
 }
 
 fn is_stream(response: &Response<Body>) -> bool {
@@ -98,7 +103,7 @@ async fn open_modern(remote: &Remote, head: &Head) -> Result<Response<Body>, Err
 }
 
 /// Hands on notifications until the stream ends.
-async fn read(remote: &Remote, mut body: Body) {
+async fn read(remote: &Arc<Remote>, head: &Head, mut body: Body) {
     let limits = &remote.options.limits;
     let (mut decoder, mut events) = (sse::Decoder::new(limits.message), Vec::new());
     while let Some(Ok(frame)) = body.frame().await {
@@ -116,6 +121,8 @@ async fn read(remote: &Remote, mut body: Body) {
                     remote.subscribers.tell(&ServerMessage::Notification(notification));
                 }
                 Ok(Incoming::Response(_)) => return, // the subscription's end
+                // It belongs to no call, so only a ping can be answered; the rest is refused.
+                Ok(Incoming::Request(request)) => exchange::asked(remote, head, request, None),
                 _ => {}
             }
         }

@@ -108,12 +108,9 @@ pub struct HttpServer(Arc<Inner>);
 struct Inner {
     remote: Arc<Remote>,
     keeper: Arc<Keeper<Session>>,
-    /// Cancellations and answers that are sent beside the calls.
-    tasks: TaskTracker,
-    stop: CancellationToken,
 }
 
-/// What every request needs; shared with the stream that listens, which must not keep the server alive.
+/// What every request needs; shared with the tasks, which must not keep the server alive.
 struct Remote {
     name: Arc<str>,
     endpoint: Endpoint,
@@ -121,6 +118,9 @@ struct Remote {
     options: Options,
     ids: AtomicU64,
     subscribers: Subscribers,
+    /// Cancellations and answers that are sent beside the calls.
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl HttpServer {
@@ -141,19 +141,16 @@ impl HttpServer {
             options,
             ids: AtomicU64::new(1),
             subscribers: Subscribers::default(),
-        };
-        Ok(Self(Arc::new(Inner {
-            remote: Arc::new(remote),
-            keeper: Keeper::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-        })))
+        };
+        Ok(Self(Arc::new(Inner { remote: Arc::new(remote), keeper: Keeper::new() })))
     }
 
     async fn session(&self, deadline: Option<Instant>) -> Result<Arc<Session>, Error> {
         let attempt = || {
-            let inner = Arc::downgrade(&self.0);
-            async move { Session::open(inner).await }
+            let remote = self.0.remote.clone();
+            async move { Session::open(&remote).await }
         };
         self.0.keeper.get(deadline, attempt).await
     }
@@ -186,9 +183,11 @@ impl HttpServer {
         let origin = Origin::of(call, outgoing.token);
         let head = session.head(call);
         // A legacy server is told that the call is cancelled; a modern one sees its stream closed.
-        let notice = (session.era() == Era::Legacy).then(|| session.cancel_notice(&self.0, id));
+        let notice =
+            (session.era() == Era::Legacy).then(|| session.cancel_notice(&self.0.remote, id));
         let exchange = async {
-            let answer = exchange::exchange(&self.0, head, outgoing.bytes, id, Some(&origin)).await;
+            let answer =
+                exchange::exchange(&self.0.remote, head, outgoing.bytes, id, Some(&origin)).await;
             Ok(answer)
         };
         let answer = until(call.deadline, exchange).await.map_err(Failed::from)?;
@@ -247,7 +246,7 @@ impl Server for HttpServer {
     async fn notify(&self, notification: Notification) {
         if let Some(session) = self.0.keeper.current() {
             let bytes = message::notification(&notification.method, notification.params.as_ref());
-            session.post_aside(&self.0, notification.method.as_str(), bytes);
+            session.post_aside(&self.0.remote, notification.method.as_str(), bytes);
         }
     }
 
@@ -258,21 +257,21 @@ impl Server for HttpServer {
     async fn close(&self, deadline: Instant) {
         let session = self.0.keeper.close();
         if let Some(session) = session {
-            session.end(&self.0, deadline).await;
+            session.end(&self.0.remote, deadline).await;
         }
-        self.0.tasks.close();
+        self.0.remote.tasks.close();
         let in_time =
-            tokio::time::timeout_at(deadline.into_std().into(), self.0.tasks.wait()).await;
+            tokio::time::timeout_at(deadline.into_std().into(), self.0.remote.tasks.wait()).await;
         if in_time.is_err() {
-            self.0.stop.cancel();
-            self.0.tasks.wait().await;
+            self.0.remote.stop.cancel();
+            self.0.remote.tasks.wait().await;
         }
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.remote.stop.cancel();
     }
 }
 

@@ -1,13 +1,14 @@
 //! What is agreed with an HTTP server, and the headers that say so.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use toolweir_core::{Call, Error, Instant, Kind, Method, RawJson, ServerInfo, ServerMessage};
 
-use super::Inner;
+use super::Remote;
 use super::exchange::{self, Failed};
 use super::listen;
 use crate::message;
@@ -80,29 +81,26 @@ impl Ends for Session {}
 
 impl Session {
     /// Finds out how the server speaks.
-    pub(super) async fn open(inner: Weak<Inner>) -> Result<Arc<Self>, Error> {
-        let Some(this) = inner.upgrade() else { return Err(Error::new(Kind::Closed)) };
-        let limit = this.remote.options.connect_timeout;
-        let opening = Opening { inner: &this, session: Mutex::new(None) };
+    pub(super) async fn open(remote: &Arc<Remote>) -> Result<Arc<Self>, Error> {
+        let limit = remote.options.connect_timeout;
+        let opening = Opening { remote, session: Mutex::default() };
         let timeout = || {
             Error::new(Kind::Unreachable).message(format!("not ready within {} s", limit.as_secs()))
         };
-        let agreed = tokio::time::timeout(
-            limit,
-            handshake::shake(&opening, this.remote.options.probe_timeout),
-        )
-        .await
-        .unwrap_or_else(|_| Err(timeout()))
-        .map_err(crate::upstream::unreachable)?;
+        let agreed =
+            tokio::time::timeout(limit, handshake::shake(&opening, remote.options.probe_timeout))
+                .await
+                .unwrap_or_else(|_| Err(timeout()))
+                .map_err(crate::upstream::unreachable)?;
         let id = match agreed.era {
-            Era::Legacy => opening.session.into_inner().unwrap_or_else(PoisonError::into_inner),
+            Era::Legacy => opening.session().id.clone(),
             Era::Modern => None,
         };
         let info = agreed.info.clone();
         let session = Arc::new(Self { agreed, id, listening: Mutex::new(None) });
-        let task = tokio::spawn(listen::listen(this.remote.clone(), Arc::downgrade(&session)));
+        let task = tokio::spawn(listen::listen(remote.clone(), Arc::downgrade(&session)));
         *session.listening.lock().unwrap_or_else(PoisonError::into_inner) = Some(AbortOnDrop(task));
-        this.remote.subscribers.tell(&ServerMessage::Connected(info));
+        remote.subscribers.tell(&ServerMessage::Connected(info));
         Ok(session)
     }
 
@@ -137,51 +135,48 @@ impl Session {
     }
 
     /// Sends a message that nobody waits for.
-    pub(super) fn post_aside(&self, inner: &Arc<Inner>, method: &str, bytes: Bytes) {
+    pub(super) fn post_aside(&self, remote: &Arc<Remote>, method: &str, bytes: Bytes) {
         let head = match self.era() {
             Era::Modern => Head::modern(&Method::from(method), None),
             Era::Legacy => self.plain_head(),
         };
-        post_aside(inner, head, bytes);
+        post_aside(remote, head, bytes);
     }
 
     /// What tells the server that the call `id` is cancelled, unless it is disarmed first.
-    pub(super) fn cancel_notice(&self, inner: &Arc<Inner>, id: u64) -> CancelNotice {
-        CancelNotice { inner: inner.clone(), head: self.plain_head(), id, armed: true }
+    pub(super) fn cancel_notice(&self, remote: &Arc<Remote>, id: u64) -> CancelNotice {
+        CancelNotice { remote: remote.clone(), head: self.plain_head(), id, armed: true }
     }
 
     /// Ends a legacy session, so that the server need not wait for its time to run out.
-    pub(super) async fn end(&self, inner: &Arc<Inner>, deadline: Instant) {
+    pub(super) async fn end(&self, remote: &Arc<Remote>, deadline: Instant) {
         drop(self.listening.lock().unwrap_or_else(PoisonError::into_inner).take());
         if self.id.is_none() {
             return;
         }
         let mut request = hyper::Request::new(http_body_util::Full::new(Bytes::new()));
         *request.method_mut() = hyper::Method::DELETE;
-        *request.uri_mut() = inner.remote.endpoint.uri.clone();
-        request.headers_mut().extend(inner.remote.endpoint.headers.clone());
+        *request.uri_mut() = remote.endpoint.uri.clone();
+        request.headers_mut().extend(remote.endpoint.headers.clone());
         self.plain_head().write(request.headers_mut());
-        let _ = tokio::time::timeout_at(
-            deadline.into_std().into(),
-            inner.remote.client.request(request),
-        )
-        .await;
+        let _ = tokio::time::timeout_at(deadline.into_std().into(), remote.client.request(request))
+            .await;
     }
 }
 
-fn post_aside(inner: &Arc<Inner>, head: Head, bytes: Bytes) {
-    let (this, stop) = (inner.clone(), inner.stop.clone());
-    inner.tasks.spawn(async move {
+fn post_aside(remote: &Arc<Remote>, head: Head, bytes: Bytes) {
+    let (this, stop) = (remote.clone(), remote.stop.clone());
+    remote.tasks.spawn(async move {
         tokio::select! {
             () = stop.cancelled() => {}
-            _ = tokio::time::timeout(ASIDE, exchange::post(&this.remote, &head, bytes)) => {}
+            _ = tokio::time::timeout(ASIDE, exchange::post(&this, &head, bytes)) => {}
         }
     });
 }
 
 /// Cancels a call at a legacy server when it is dropped armed.
 pub(super) struct CancelNotice {
-    inner: Arc<Inner>,
+    remote: Arc<Remote>,
     head: Head,
     id: u64,
     armed: bool,
@@ -198,34 +193,53 @@ impl Drop for CancelNotice {
         if self.armed && tokio::runtime::Handle::try_current().is_ok() {
             let params = serde_json::json!({ "requestId": self.id, "reason": "no longer awaited" });
             let bytes = message::notification(&Method::CANCELLED, Some(&RawJson::from(params)));
-            post_aside(&self.inner, self.head.clone(), bytes);
+            post_aside(&self.remote, self.head.clone(), bytes);
         }
     }
 }
 
 /// A server with which nothing is agreed yet.
 struct Opening<'a> {
-    inner: &'a Arc<Inner>,
-    session: Mutex<Option<HeaderValue>>,
+    remote: &'a Arc<Remote>,
+    session: Mutex<Begun>,
+}
+
+/// What the answer to `initialize` said.
+#[derive(Default)]
+struct Begun {
+    id: Option<HeaderValue>,
+    version: Option<HeaderValue>,
+}
+
+impl Opening<'_> {
+    fn session(&self) -> MutexGuard<'_, Begun> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Link for Opening<'_> {
     async fn request(&self, method: Method, params: RawJson) -> Result<RawJson, Error> {
-        let head =
-            if method == Method::DISCOVER { Head::modern(&method, None) } else { Head::default() };
-        let answered = exchange::plain(self.inner, head, method, params)
+        let modern = method == Method::DISCOVER;
+        let head = if modern { Head::modern(&method, None) } else { Head::default() };
+        let answered = exchange::plain(self.remote, head, method, params)
             .await
             .map_err(|Failed { error, .. }| error)?;
-        let id = answered.headers.get(SESSION_ID).cloned();
-        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = id;
+        if !modern {
+            let version = answered.result.member("protocolVersion");
+            let version = version.and_then(|version| version.string().map(Cow::into_owned));
+            *self.session() = Begun {
+                id: answered.headers.get(SESSION_ID).cloned(),
+                version: version.and_then(|version| HeaderValue::from_str(&version).ok()),
+            };
+        }
         Ok(answered.result)
     }
 
     async fn notify(&self, method: Method) -> Result<(), Error> {
-        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let head = Head { session, ..Head::default() };
-        exchange::post(&self.inner.remote, &head, message::notification(&method, None))
-            .await
-            .map(drop)
+        let head = {
+            let begun = self.session();
+            Head { version: begun.version.clone(), session: begun.id.clone(), ..Head::default() }
+        };
+        exchange::post(self.remote, &head, message::notification(&method, None)).await.map(drop)
     }
 }

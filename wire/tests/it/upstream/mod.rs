@@ -2,9 +2,12 @@
 
 mod calls;
 mod hostile;
+mod http;
 mod life;
 mod peer;
 mod shake;
+mod streams;
+mod web;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +20,7 @@ use toolweir_core::{
     Call, Clock, Error, Instant, Kind, Method, Notification, Peer, RawJson, Reply, Server,
     ServerMessage, Subscriber, TokioClock,
 };
-use toolweir_wire::{Options, Program, StdioServer};
+use toolweir_wire::{Endpoint, HttpServer, Options, Program, StdioServer};
 
 /// Fails a test that would hang.
 async fn within<F: Future>(future: F) -> F::Output {

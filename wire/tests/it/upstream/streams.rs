@@ -1,0 +1,178 @@
+//! Answers as streams of events, and streams that nobody asked for.
+
+use super::web::{Answer, EVENTS, Seen, Web, http, legacy, modern};
+use super::*;
+
+fn events(messages: &[Value]) -> Vec<u8> {
+    let mut text = String::from(EVENTS);
+    for message in messages {
+        text.push_str(&format!("event: message\ndata: {message}\n\n"));
+    }
+    text.into_bytes()
+}
+
+fn answer(seen: &Seen, text: &str) -> Value {
+    json!({ "jsonrpc": "2.0", "id": seen.json()["id"], "result": { "text": text } })
+}
+
+fn changed() -> Value {
+    json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" })
+}
+
+#[tokio::test]
+async fn progress_and_logs_come_before_the_streams_result() {
+    let web = Web::start(|seen| {
+        legacy(seen, |seen| {
+            let token = &seen.json()["params"]["_meta"]["progressToken"];
+            let progress = |token: &Value| json!({ "jsonrpc": "2.0", "method": "notifications/progress",
+                                                   "params": { "progressToken": token, "progress": 1 } });
+            let log = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": { "data": 1 } });
+            let late = json!({ "jsonrpc": "2.0", "id": 999, "result": {} });
+            let other = json!(77);
+            Answer::Close(events(&[progress(token), progress(&other), log, late, changed(), answer(seen, "done")]))
+        })
+    })
+    .await;
+    let server = web.server();
+    let listener = Listener::at(&server);
+    let caller = Arc::new(Caller::default());
+    let params = r#"{"name":"x","_meta":{"progressToken":"mine"}}"#;
+    let call = Call::new(Method::TOOLS_CALL, Some(RawJson::new(params).unwrap()))
+        .target("x")
+        .peer(caller.clone());
+    let reply = within(server.call(&call)).await.unwrap();
+    assert_eq!(reply.result.as_str(), r#"{"text":"done"}"#);
+    let heard = caller.heard();
+    assert_eq!(heard.len(), 2);
+    assert_eq!(heard[0].1, json!({ "progressToken": "mine", "progress": 1 }));
+    assert_eq!(heard[1].0, "notifications/message");
+    listener.hears("notifications/tools/list_changed", 1).await;
+}
+
+#[tokio::test]
+async fn a_stream_cut_at_any_byte_gives_no_part_of_a_result() {
+    let web = Web::start(|seen| {
+        legacy(seen, |seen| {
+            let whole = events(&[answer(seen, "caf\u{e9} and more")]);
+            let at = seen.json()["params"]["arguments"]["at"].as_u64().unwrap();
+            let at = usize::try_from(at).unwrap();
+            Answer::Close(whole[..whole.len().min(EVENTS.len() + at)].to_vec())
+        })
+    })
+    .await;
+    let server = web.server();
+    let mut whole = 0;
+    for at in 0..110 {
+        match call(&server, "x", json!({ "at": at })).await {
+            Ok(reply) => {
+                assert_eq!(reply.result.as_str(), "{\"text\":\"caf\u{e9} and more\"}");
+                whole += 1;
+            }
+            Err(error) => {
+                assert_eq!(whole, 0);
+                assert_eq!((error.kind(), error.is_unsent()), (Kind::Disconnected, false));
+            }
+        }
+    }
+    assert!((1..40).contains(&whole), "{whole}");
+    assert_eq!(web.of("tools/call").len(), 110, "never sent again");
+    assert_eq!(web.of("initialize").len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_cut_short_gives_no_part_of_a_result() {
+    let web = Web::start(|seen| {
+        legacy(seen, |seen| {
+            let body = answer(seen, "x").to_string();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            Answer::Close(format!("{head}{}", &body[..body.len() - 1]).into_bytes())
+        })
+    })
+    .await;
+    let error = call(&web.server(), "x", json!({})).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_unsent()), (Kind::Disconnected, false));
+    assert_eq!(web.of("tools/call").len(), 1);
+}
+
+#[tokio::test]
+async fn a_question_on_a_calls_stream_is_answered_by_its_caller() {
+    let web = Web::start(|seen| match seen.json().get("method") {
+        None if seen.method == "POST" => http("202 Accepted", "", ""),
+        _ => legacy(seen, |seen| {
+            let ask =
+                |id: &str, method: &str| json!({ "jsonrpc": "2.0", "id": id, "method": method });
+            Answer::Open(events(&[
+                ask("a", "sampling/createMessage"),
+                ask("b", "ping"),
+                ask("c", "nonsense"),
+                answer(seen, "done"),
+            ]))
+        }),
+    })
+    .await;
+    let server = web.server();
+    let call = tool("x", json!({})).peer(Arc::new(Caller::default()));
+    within(server.call(&call)).await.unwrap();
+    web.sees("POST", 3).await;
+    let mut answers: Vec<Value> = web.of("POST").iter().map(Seen::json).collect();
+    answers.sort_by_key(|answer| answer["id"].to_string());
+    assert_eq!(answers[0]["result"], json!({ "answered": "sampling/createMessage" }));
+    assert_eq!(answers[1]["result"], json!({}));
+    assert_eq!(answers[2]["error"]["code"], -32601);
+    assert!(web.of("POST").iter().all(|seen| seen.header("mcp-session-id") == Some("s-1")));
+}
+
+#[tokio::test]
+async fn a_lost_get_stream_is_opened_again() {
+    let web = Web::start(|seen| match (&*seen.method, seen.json().get("method")) {
+        ("GET", _) => Answer::Close(events(&[changed()])),
+        _ => legacy(seen, |_| http("500 No", "", "")),
+    })
+    .await;
+    let server = web.server();
+    let listener = Listener::at(&server);
+    within(server.connect(soon())).await.unwrap();
+    listener.hears("notifications/tools/list_changed", 2).await;
+    assert!(web.of("GET").iter().all(|seen| seen.header("mcp-session-id") == Some("s-1")));
+}
+
+/// A ping on the stream that belongs to no call went unanswered, so the server took us for gone.
+#[tokio::test]
+async fn a_ping_on_the_get_stream_is_answered() {
+    let web = Web::start(|seen| match (&*seen.method, seen.json().get("method")) {
+        ("GET", _) => {
+            Answer::Open(events(&[json!({ "jsonrpc": "2.0", "id": "p", "method": "ping" })]))
+        }
+        ("POST", None) => http("202 Accepted", "", ""),
+        _ => legacy(seen, |_| http("500 No", "", "")),
+    })
+    .await;
+    let server = web.server();
+    within(server.connect(soon())).await.unwrap();
+    web.sees("POST", 1).await;
+    assert_eq!(web.of("POST")[0].json(), json!({ "jsonrpc": "2.0", "id": "p", "result": {} }));
+}
+
+#[tokio::test]
+async fn a_modern_server_is_listened_to_by_subscription() {
+    let web = Web::start(|seen| {
+        modern(seen, |seen| match &*seen.what() {
+            "subscriptions/listen" => Answer::Open(events(&[changed()])),
+            _ => http("500 No", "", ""),
+        })
+    })
+    .await;
+    let server = web.server();
+    let listener = Listener::at(&server);
+    within(server.connect(soon())).await.unwrap();
+    listener.hears("notifications/tools/list_changed", 1).await;
+    let seen = web.of("subscriptions/listen").remove(0);
+    assert_eq!(seen.header("mcp-method"), Some("subscriptions/listen"));
+    assert_eq!(seen.json()["params"]["notifications"]["toolsListChanged"], true);
+    assert!(web.of("GET").is_empty());
+    within(server.close(soon())).await;
+    web.is_left().await;
+}
