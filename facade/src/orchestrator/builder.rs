@@ -15,6 +15,7 @@ use toolweir_metrics::Recorder;
 use toolweir_ratelimit::Bucket;
 use toolweir_router::{Registration, Router};
 
+use super::subscriptions::Subscriptions;
 use super::supervise::{Ear, Signals, Supervisor};
 use super::{Inner, Orchestrator};
 use crate::catalogue::Catalogue;
@@ -311,6 +312,7 @@ impl Builder {
             catalogue: ArcSwap::from_pointee(Catalogue::default()),
             merging: Mutex::new(()),
             subscribers: Mutex::default(),
+            subscriptions: Subscriptions::default(),
             untried,
             connect_timeout,
             started: TokioClock.now(),

@@ -6,6 +6,7 @@ mod fan;
 mod report;
 mod resolve;
 mod serve;
+mod subscriptions;
 mod supervise;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -51,6 +52,7 @@ struct Inner {
     /// One merge at a time, so that a later one never loses to an earlier.
     merging: Mutex<()>,
     subscribers: Mutex<Vec<Weak<dyn Subscriber>>>,
+    subscriptions: subscriptions::Subscriptions,
     /// How many servers have not been tried yet.
     untried: watch::Sender<usize>,
     connect_timeout: Duration,
@@ -81,6 +83,14 @@ impl Orchestrator {
         if self.0.stop.is_cancelled() {
             return Err(Error::new(Kind::Closed));
         }
+        match call.method.as_str() {
+            "resources/subscribe" | "resources/unsubscribe" => self.subscription(call).await,
+            _ => self.forward(call).await,
+        }
+    }
+
+    /// The answer to a call whose method has one server behind it, or none.
+    async fn forward(&self, call: &Call) -> Result<Reply, Error> {
         let aim = match self.aim(call).await? {
             resolve::Aimed::Done(reply) => return Ok(reply),
             resolve::Aimed::At(aim) => aim,

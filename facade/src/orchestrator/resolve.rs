@@ -88,23 +88,25 @@ impl Orchestrator {
     async fn resource(&self, call: &Call) -> Result<Aimed, Error> {
         let target = call.target.clone().ok_or_else(|| missing("uri"))?;
         self.settled(LIST_PATIENCE, || false).await;
-        let catalogue = self.0.catalogue.load();
-        let found =
-            catalogue.find(Kind::Resource, &target).or_else(|| catalogue.find_template(&target));
-        let servers = match found {
-            Some(found) => vec![found.server],
-            None => self.with_resources(),
-        };
-        if servers.is_empty() {
-            return Err(
-                Error::new(ErrorKind::NotFound).message(format!("unknown resource: `{target}`"))
-            );
-        }
+        let servers = self.resource_servers(&target).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound).message(format!("unknown resource: `{target}`"))
+        })?;
         let mut call = call.clone();
         if call.method == Method::RESOURCES_READ {
             call.hints = Hints::read();
         }
         Ok(Aimed::At(Aim { call, servers }))
+    }
+
+    /// The servers that may have the resource, the likeliest alone where one is.
+    pub(super) fn resource_servers(&self, uri: &str) -> Option<Vec<ServerId>> {
+        let catalogue = self.0.catalogue.load();
+        let found = catalogue.find(Kind::Resource, uri).or_else(|| catalogue.find_template(uri));
+        let servers = match found {
+            Some(found) => vec![found.server],
+            None => self.with_resources(),
+        };
+        (!servers.is_empty()).then_some(servers)
     }
 
     fn with_resources(&self) -> Vec<ServerId> {

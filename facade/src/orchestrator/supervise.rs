@@ -128,6 +128,9 @@ impl Supervisor {
                     Signals::take(&self.signals.lost);
                     Signals::take(&self.signals.lists_changed);
                     let Some(mut failure) = self.refresh(&info).await else { return };
+                    if tried {
+                        self.resubscribe().await;
+                    }
                     self.note_tried(&mut tried);
                     pause = FIRST_PAUSE;
                     if self.watch(&info, &mut failure).await.is_none() {
@@ -147,6 +150,12 @@ impl Supervisor {
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
+        }
+    }
+
+    async fn resubscribe(&self) {
+        if let Some(inner) = self.inner.upgrade() {
+            Orchestrator(inner).resubscribe(&self.endpoint).await;
         }
     }
 

@@ -14,16 +14,16 @@ use crate::cli::source;
 const REQUESTS: [(&str, &str); 5] = [
     (
         "repository_management",
-        r#"{"action":"create_issue","owner":"toolweir","repo":"weir","title":"The gate sticks"}"#,
+        r#"{"action":"create_issue","owner":"river","repo":"weir","title":"The gate sticks"}"#,
     ),
-    ("notifications", r#"{"channel":"C-GENERAL","text":"The gate sticks; an issue is open."}"#),
+    ("notifications", r#"{"channel":"C0002","text":"The gate sticks; an issue is open."}"#),
     ("documentation", r#"{"page_id":"runbook"}"#),
-    ("database", r#"{"action":"get","paths":["gates/north"]}"#),
-    ("web_automation", r#"{"url":"https://status.example/"}"#),
+    ("database", r#"{"action":"get","path":"/gauges/north"}"#),
+    ("web_automation", r#"{"url":"https://river.example/"}"#),
 ];
 /// A read, so that it may be asked of another server when the first is gone.
 const READ: (&str, &str) =
-    ("repository_management", r#"{"action":"list_issues","owner":"toolweir","repo":"weir"}"#);
+    ("repository_management", r#"{"action":"list_issues","owner":"river","repo":"weir"}"#);
 
 pub(super) struct Story<'a> {
     orchestrator: &'a Orchestrator,
@@ -133,8 +133,7 @@ impl<'a> Story<'a> {
     async fn cache(&mut self) -> Result<(), Failure> {
         self.title("A read is remembered until something is written");
         let read = REQUESTS[3];
-        let write =
-            ("database", r#"{"action":"add","collection":"gates","data":{"state":"open"}}"#);
+        let write = ("database", r#"{"action":"set","path":"/gauges/north","data":{"level":4.2}}"#);
         let (first, _) = self.route(read).await?;
         first?;
         for (request, wanted) in
