@@ -29,7 +29,10 @@ pub(super) fn client(options: &Options) -> Result<HttpClient, Error> {
     let mut http = HttpConnector::new();
     http.set_nodelay(true);
     http.set_connect_timeout(Some(CONNECT_TIMEOUT.min(options.connect_timeout)));
+    // A peer that vanished without a word is noticed after a minute, on streams that only listen too.
     http.set_keepalive(Some(Duration::from_secs(30)));
+    http.set_keepalive_interval(Some(Duration::from_secs(10)));
+    http.set_keepalive_retries(Some(3));
     http.enforce_http(false);
     Ok(Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())

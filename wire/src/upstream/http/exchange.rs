@@ -1,7 +1,7 @@
 //! One POST and its answer, as JSON or as a stream.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -133,10 +133,19 @@ pub(super) async fn exchange(
     }
 }
 
-/// Seconds, as servers of this kind send it; a date is rare and is not read.
+/// How long the server asks to wait: seconds or a date, at most a day.
+#[expect(clippy::disallowed_methods, reason = "a date is of the wall clock")]
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.min(24 * 3_600)))
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let pause = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        // A date that has passed asks for no pause.
+        Err(_) => httpdate::parse_http_date(text)
+            .ok()?
+            .duration_since(SystemTime::now())
+            .unwrap_or_default(),
+    };
+    Some(pause.min(Duration::from_secs(24 * 3_600)))
 }
 
 /// Reads a whole body, no further than the cap.
@@ -193,6 +202,7 @@ async fn stream(
             match message::read(data, limits.depth) {
                 Ok(Incoming::Response(response)) => {
                     if response.id.as_ref().and_then(Id::as_own) == Some(id) {
+                        read_out(remote, body).await;
                         return response.result.map_err(message::server_error);
                     }
                 }
@@ -205,6 +215,22 @@ async fn stream(
         }
     }
     Err(Error::new(Kind::Disconnected).message("the stream ended before the result"))
+}
+
+/// Reads to the end of a stream whose result has come, so that its connection can be used again. The caller does not
+/// wait for a server that leaves the stream open.
+async fn read_out(remote: &Arc<Remote>, mut body: Body) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    if let Ok(None) = tokio::time::timeout(Duration::ZERO, body.frame()).await {
+        return;
+    }
+    let (stop, cap) = (remote.stop.clone(), remote.options.limits.message);
+    remote.tasks.spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = tokio::time::timeout(PATIENCE, collect(body, cap)) => {}
+        }
+    });
 }
 
 fn hear(remote: &Remote, notification: Notification, id: u64, origin: Option<&Origin>) {

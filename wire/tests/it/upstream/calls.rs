@@ -210,3 +210,63 @@ fn bytes_pass_unchanged_in_both_directions() {
     });
     runtime.block_on(server.close(soon()));
 }
+
+/// The probe's own place among the calls made it look as if two clients had calls in flight.
+#[tokio::test]
+async fn a_health_probe_takes_no_log_message_away() {
+    let server = stdio("legacy");
+    within(server.connect(soon())).await.unwrap();
+    call(&server, "mute", json!({})).await.unwrap(); // pings stay unanswered
+    let mut probe = Box::pin(server.probe(soon()));
+    let caller = Arc::new(Caller::default());
+    let say = tool("say", json!({ "say": [LOG, DONE] })).client(client("one")).peer(caller.clone());
+    tokio::select! {
+        biased;
+        _ = &mut probe => panic!("the ping is never answered"),
+        () = async {
+            seen(&server).await; // the ping has been written
+            within(server.call(&say)).await.unwrap();
+        } => {}
+    }
+    assert_eq!(caller.heard().len(), 1);
+}
+
+/// Panics at everything that it is told or asked.
+#[derive(Debug)]
+struct Broken;
+
+#[async_trait]
+impl Peer for Broken {
+    fn notify(&self, _: Notification) {
+        panic!("a bug in a caller's part");
+    }
+
+    async fn request(&self, _: Method, _: Option<RawJson>, _: Instant) -> Result<RawJson, Error> {
+        panic!("a bug in a caller's part");
+    }
+}
+
+/// It ended the task that reads, and with it every call in flight.
+#[tokio::test]
+async fn a_caller_whose_part_panics_costs_no_other_call() {
+    let server = stdio("legacy");
+    within(server.connect(soon())).await.unwrap();
+    let process = server.process_id();
+    let say = tool("say", json!({ "say": [LOG, DONE] })).peer(Arc::new(Broken));
+    assert!(within(server.call(&say)).await.is_ok());
+    let ask = tool("ask", json!({ "method": "roots/list" })).peer(Arc::new(Broken));
+    let answered: Value = within(server.call(&ask)).await.unwrap().result.get().unwrap();
+    assert_eq!(answered["error"]["code"], -32603);
+    assert_eq!(server.process_id(), process);
+}
+
+/// It was ignored, and the server waited for ever; one with an id like ours failed our call.
+#[tokio::test]
+async fn a_servers_question_of_a_wrong_shape_is_refused() {
+    let server = stdio("legacy");
+    let ask = json!({ "method": "roots/list", "params": null });
+    assert_eq!(value(&server, "ask", ask).await["error"]["code"], -32600);
+    let mine =
+        "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"method\":\"roots/list\",\"params\":null}\n".to_owned();
+    assert_eq!(value(&server, "say", json!({ "say": [mine, DONE] })).await, json!({}));
+}

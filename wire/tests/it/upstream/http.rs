@@ -53,6 +53,16 @@ async fn a_status_is_told_as_what_it_means() {
         ),
         ("503 Service Unavailable", "", Kind::Throttled { retry_after: None }),
         ("503 Service Unavailable", "Retry-After: soon\r\n", Kind::Throttled { retry_after: None }),
+        (
+            "503 Service Unavailable",
+            "Retry-After: Sun, 06 Nov 1994 08:49:37 GMT\r\n", // has passed
+            Kind::Throttled { retry_after: Some(Duration::ZERO) },
+        ),
+        (
+            "503 Service Unavailable",
+            "Retry-After: Fri, 31 Dec 9999 23:59:59 GMT\r\n", // at most a day
+            Kind::Throttled { retry_after: Some(Duration::from_secs(86_400)) },
+        ),
         ("200 OK", "Content-Type: text/html\r\n", Kind::InvalidReply),
         ("200 OK", "Content-Type: application/json\r\n", Kind::InvalidReply),
         ("202 Accepted", "", Kind::InvalidReply),

@@ -121,6 +121,7 @@ fn play(script: &str) {
             }
             ("initialize", _) => result(id, &identity("2025-11-25")),
             ("notifications/initialized", _) => tools.seen.clear(),
+            ("ping", _) if tools.mute => {}
             ("ping", _) => result(id, "{}"),
             ("tools/call", _) => tools.call(&text, id, message.params),
             _ => tools.seen.push(text.clone()),
@@ -149,6 +150,8 @@ struct Tools {
     held: Vec<String>,
     /// The call that asked its client something.
     asking: Vec<String>,
+    /// Pings stay unanswered.
+    mute: bool,
 }
 
 impl Tools {
@@ -232,6 +235,10 @@ impl Tools {
                     let _ = std::io::BufReader::new(out).read_line(&mut pid);
                 }
                 result(id, pid.trim());
+            }
+            "mute" => {
+                self.mute = true;
+                result(id, "{}");
             }
             "stop" => {
                 result(id, "{}");

@@ -79,6 +79,29 @@ async fn a_stream_cut_at_any_byte_gives_no_part_of_a_result() {
     assert_eq!(web.of("initialize").len(), 1);
 }
 
+/// Each answer as a stream cost a connection, because its last chunk was never read.
+#[tokio::test]
+async fn a_connection_is_used_again_after_a_stream() {
+    let web = Web::start(|seen| {
+        legacy(seen, |seen| {
+            let event = format!("data: {}\n\n", answer(seen, "x"));
+            let length = event.len();
+            let head =
+                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked";
+            Answer::Keep(format!("{head}\r\n\r\n{length:x}\r\n{event}\r\n0\r\n\r\n").into_bytes())
+        })
+    })
+    .await;
+    let server = web.server();
+    within(server.connect(soon())).await.unwrap();
+    web.sees("GET", 1).await;
+    let before = web.connections();
+    for _ in 0..10 {
+        call(&server, "x", json!({})).await.unwrap();
+    }
+    assert!(web.connections() <= before + 1, "{before} and then {}", web.connections());
+}
+
 #[tokio::test]
 async fn a_body_cut_short_gives_no_part_of_a_result() {
     let web = Web::start(|seen| {

@@ -101,6 +101,7 @@ struct Shared {
     seen: Mutex<Vec<Seen>>,
     /// How many open answers the client has closed.
     closed: std::sync::atomic::AtomicUsize,
+    connections: std::sync::atomic::AtomicUsize,
     changed: Notify,
 }
 
@@ -119,12 +120,14 @@ impl Web {
             handler: Box::new(handler),
             seen: Mutex::default(),
             closed: Default::default(),
+            connections: Default::default(),
             changed: Notify::new(),
         });
         let accepting = shared.clone();
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                accepting.connections.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                 connections.spawn(serve(stream, accepting.clone()));
             }
         });
@@ -146,6 +149,11 @@ impl Web {
 
     pub(super) fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().clone()
+    }
+
+    /// How many connections were made.
+    pub(super) fn connections(&self) -> usize {
+        self.shared.connections.load(std::sync::atomic::Ordering::SeqCst)
     }
 
     pub(super) fn of(&self, what: &str) -> Vec<Seen> {
