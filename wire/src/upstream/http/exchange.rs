@@ -224,12 +224,9 @@ async fn read_out(remote: &Arc<Remote>, mut body: Body) {
     if let Ok(None) = tokio::time::timeout(Duration::ZERO, body.frame()).await {
         return;
     }
-    let (stop, cap) = (remote.stop.clone(), remote.options.limits.message);
-    remote.tasks.spawn(async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            _ = tokio::time::timeout(PATIENCE, collect(body, cap)) => {}
-        }
+    let cap = remote.options.limits.message;
+    remote.aside(async move {
+        let _ = tokio::time::timeout(PATIENCE, collect(body, cap)).await;
     });
 }
 
@@ -255,8 +252,7 @@ pub(super) fn asked(
     let message::Request { id, method, params } = request;
     let peer = origin.and_then(|origin| origin.peer.clone());
     let (remote_too, head) = (remote.clone(), head.without_call());
-    let stop = remote.stop.clone();
-    let work = async move {
+    remote.aside(async move {
         let answer = match (&peer, method.as_str()) {
             (_, "ping") => Ok(RawJson::EMPTY_OBJECT),
             (Some(peer), "sampling/createMessage" | "elicitation/create" | "roots/list") => {
@@ -276,12 +272,6 @@ pub(super) fn asked(
         let posted =
             tokio::time::timeout(remote_too.options.limits.write, post(&remote_too, &head, bytes));
         let _ = posted.await; // a server that does not take the answer ends the call itself
-    };
-    remote.tasks.spawn(async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = work => {}
-        }
     });
 }
 

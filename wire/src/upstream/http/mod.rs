@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use hyper::Uri;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use toolweir_core::{
@@ -121,7 +122,12 @@ struct Remote {
     /// Cancellations and answers that are sent beside the calls.
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Places for calls.
+    places: Semaphore,
 }
+
+/// How many messages may be on their way beside the calls; a server can cause any number of them.
+const ASIDE_MAX: usize = 1_024;
 
 impl HttpServer {
     /// A server called `name` at `endpoint`. Nothing is sent yet.
@@ -134,6 +140,7 @@ impl HttpServer {
         options: Options,
     ) -> Result<Self, Error> {
         let client = connector::client(&options)?;
+        let places = Semaphore::new(options.limits.in_flight.min(Semaphore::MAX_PERMITS));
         let remote = Remote {
             name: name.into(),
             endpoint,
@@ -143,6 +150,7 @@ impl HttpServer {
             subscribers: Subscribers::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            places,
         };
         Ok(Self(Arc::new(Inner { remote: Arc::new(remote), keeper: Keeper::new() })))
     }
@@ -156,6 +164,10 @@ impl HttpServer {
     }
 
     async fn exchange(&self, call: &Call) -> Result<Reply, Error> {
+        let limits = &self.0.remote.options.limits;
+        let _place = self.0.remote.places.try_acquire().map_err(|_| {
+            Error::new(Kind::Overloaded).message(format!("{} calls in flight", limits.in_flight))
+        })?;
         let mut session = self.session(call.deadline).await?;
         let mut reopened = false;
         loop {
@@ -201,6 +213,21 @@ impl HttpServer {
 impl Remote {
     fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Runs work that no call waits for; it ends with the server.
+    fn aside(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if self.tasks.len() >= ASIDE_MAX {
+            tracing::debug!(server = &*self.name, "too much beside the calls; left out");
+            return;
+        }
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = work => {}
+            }
+        });
     }
 }
 

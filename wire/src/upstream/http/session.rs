@@ -165,12 +165,9 @@ impl Session {
 }
 
 fn post_aside(remote: &Arc<Remote>, head: Head, bytes: Bytes) {
-    let (this, stop) = (remote.clone(), remote.stop.clone());
-    remote.tasks.spawn(async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            _ = tokio::time::timeout(ASIDE, exchange::post(&this, &head, bytes)) => {}
-        }
+    let this = remote.clone();
+    remote.aside(async move {
+        let _ = tokio::time::timeout(ASIDE, exchange::post(&this, &head, bytes)).await;
     });
 }
 

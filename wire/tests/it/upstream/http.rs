@@ -286,3 +286,21 @@ async fn dropping_a_server_that_is_being_connected_ends_the_attempt() {
     drop(server);
     web.is_left().await;
 }
+
+/// Any number of calls could be in flight at an HTTP server.
+#[tokio::test]
+async fn only_so_many_calls_are_in_flight() {
+    let web = Web::start(|seen| legacy(seen, |_| Answer::Open(Vec::new()))).await;
+    let mut limits = Limits::default();
+    limits.in_flight = 1;
+    let server = web.server_with(|endpoint| endpoint, Options::default().limits(limits));
+    let held = tool("x", json!({}));
+    let mut held = Box::pin(server.call(&held));
+    tokio::select! {
+        biased;
+        _ = &mut held => panic!("it is never answered"),
+        () = web.sees("tools/call", 1) => {}
+    }
+    let error = call(&server, "x", json!({})).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_unsent()), (Kind::Overloaded, true));
+}
