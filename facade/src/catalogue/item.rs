@@ -101,6 +101,31 @@ impl Item {
         let claimed = if kind == Kind::Tool { claimed(&json) } else { Hints::default() };
         Some(Self { name, json, claimed })
     }
+
+    /// Replaces those annotations of which `hints` says anything.
+    pub(crate) fn annotate(&mut self, hints: Hints) {
+        let said = [
+            ("readOnlyHint", hints.read_only),
+            ("idempotentHint", hints.idempotent),
+            ("destructiveHint", hints.destructive),
+            ("openWorldHint", hints.open_world),
+        ];
+        let mut annotations = match self.json.member("annotations").map(|part| part.to_json()) {
+            Some(annotations) if annotations.is_object() => annotations,
+            _ => RawJson::EMPTY_OBJECT,
+        };
+        for (name, said) in said {
+            let Some(said) = said else { continue };
+            let said = RawJson::from(serde_json::Value::Bool(said));
+            let Ok(edited) = annotations.edit().set(name, &said).finish() else { return };
+            annotations = edited;
+        }
+        if hints != Hints::default()
+            && let Ok(json) = self.json.edit().set("annotations", &annotations).finish()
+        {
+            self.json = json;
+        }
+    }
 }
 
 fn claimed(tool: &RawJson) -> Hints {

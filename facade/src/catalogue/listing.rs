@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use toolweir_core::{Call, Error, Instant, Kind as ErrorKind, Method, RawJson, Server, ServerInfo};
+use toolweir_core::{
+    Call, Error, Hints, Instant, Kind as ErrorKind, Method, RawJson, Server, ServerInfo,
+};
 
 use super::item::{Item, Kind};
 
@@ -26,6 +28,17 @@ impl Listing {
 
     pub(crate) fn has(&self, kind: Kind, name: &str) -> bool {
         self.of(kind).iter().any(|item| &*item.name == name)
+    }
+
+    /// Replaces annotations of tools where `hints` says anything of them.
+    pub(crate) fn annotate(&mut self, hints: impl Fn(&str) -> Hints) {
+        let tools = &mut self.items[Kind::Tool.index()];
+        if tools.iter().all(|tool| hints(&tool.name) == Hints::default()) {
+            return;
+        }
+        let mut annotated = tools.to_vec();
+        annotated.iter_mut().for_each(|tool| tool.annotate(hints(&tool.name)));
+        *tools = annotated.into();
     }
 
     #[cfg(test)]

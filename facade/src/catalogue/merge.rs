@@ -11,6 +11,9 @@ use super::listing::Listing;
 /// The longest name that all clients take; longer ones are served all the same.
 const NAME_MAX: usize = 64;
 
+/// How many problems are told of.
+const PROBLEMS_MAX: usize = 100;
+
 /// One server's contribution.
 pub(crate) struct Source<'a> {
     pub(crate) server: ServerId,
@@ -25,10 +28,14 @@ pub(crate) struct Source<'a> {
 /// Where something is found.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
-    pub(crate) server: ServerId,
+    /// The servers that have it, in the order of the configuration: more than one where they are equivalent.
+    pub(crate) servers: Vec<ServerId>,
     /// The server's own name for it.
     pub(crate) name: Arc<str>,
+    /// What is believed of it at all of them.
     pub(crate) hints: Hints,
+    /// What a tool takes, by which equivalent ones are known.
+    schema: Option<RawJson>,
 }
 
 /// Everything that is offered, in the order of the configuration; immutable, replaced as a whole.
@@ -63,6 +70,11 @@ impl Catalogue {
             list.extend_from_slice(b"]}");
             RawJson::new(list).unwrap_or(RawJson::NULL) // put together from valid parts
         });
+        if problems.len() > PROBLEMS_MAX {
+            let more = problems.len() - PROBLEMS_MAX;
+            problems.truncate(PROBLEMS_MAX);
+            problems.push(format!("and {more} more"));
+        }
         Self { names, lists, problems }
     }
 
@@ -70,14 +82,23 @@ impl Catalogue {
         self.names[kind.index()].get(name)
     }
 
-    /// The server with a template that `uri` could come from: the one with the longest literal beginning.
-    pub(crate) fn find_template(&self, uri: &str) -> Option<&Found> {
+    /// The servers with a template that `uri` could come from, those with the longest literal beginning first.
+    pub(crate) fn find_templates(&self, uri: &str) -> Vec<ServerId> {
         let literal = |template: &str| template.split('{').next().map_or(0, str::len);
-        self.names[Kind::Template.index()]
-            .iter()
+        let templates = self.names[Kind::Template.index()].iter();
+        let mut fitting: Vec<(&Arc<str>, &Found)> = templates
             .filter(|(template, _)| uri.starts_with(&template[..literal(template)]))
-            .max_by_key(|(template, _)| literal(template))
-            .map(|(_, found)| found)
+            .collect();
+        fitting.sort_by_key(|(template, _)| {
+            (std::cmp::Reverse(literal(template)), (*template).clone())
+        });
+        let mut servers = Vec::new();
+        for server in fitting.iter().flat_map(|(_, found)| &found.servers) {
+            if !servers.contains(server) {
+                servers.push(*server);
+            }
+        }
+        servers
     }
 
     /// The result of a list's method.
@@ -109,6 +130,10 @@ fn add(
         item.name.clone()
     };
     let server = source.server_name;
+    if item.name.is_empty() {
+        problems.push(format!("{server}: lists something without a name, which is withheld"));
+        return;
+    }
     if kind.is_prefixed() {
         if !shown.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)) {
             problems.push(format!(
@@ -121,11 +146,19 @@ fn add(
             ));
         }
     }
-    if let Some(first) = names.get(&shown) {
-        if first.server == source.server {
+    let hints = if kind == Kind::Tool { (source.hints)(item) } else { Hints::read() };
+    let schema = item.json.member("inputSchema").map(|part| part.to_json());
+    if let Some(first) = names.get_mut(&shown) {
+        if first.servers.contains(&source.server) {
             problems.push(format!("{server}: lists `{shown}` twice; the second is withheld"));
-        } else {
+        } else if !kind.is_prefixed() || (!source.prefix.is_empty() && first.schema == schema) {
+            // The same URI, or the same tool of servers that were given one prefix: any of them can answer.
+            first.servers.push(source.server);
+            first.hints = both(first.hints, hints);
+        } else if source.prefix.is_empty() {
             problems.push(format!("{server}: `{shown}` is another server's already, and withheld; give one of them a `prefix`"));
+        } else {
+            problems.push(format!("{server}: `{shown}` takes other arguments than that of another server with the same `prefix`, and is withheld"));
         }
         return;
     }
@@ -146,8 +179,21 @@ fn add(
         list.push(b',');
     }
     list.extend_from_slice(json.as_bytes());
-    let hints = if kind == Kind::Tool { (source.hints)(item) } else { Hints::read() };
-    names.insert(shown, Found { server: source.server, name: item.name.clone(), hints });
+    names.insert(
+        shown,
+        Found { servers: vec![source.server], name: item.name.clone(), hints, schema },
+    );
+}
+
+/// What holds for both of two equivalent tools.
+fn both(one: Hints, other: Hints) -> Hints {
+    let agreed = |one: Option<bool>, other: Option<bool>| if one == other { one } else { None };
+    let mut hints = Hints::default();
+    hints.read_only = agreed(one.read_only, other.read_only);
+    hints.idempotent = agreed(one.idempotent, other.idempotent);
+    hints.destructive = agreed(one.destructive, other.destructive);
+    hints.open_world = agreed(one.open_world, other.open_world);
+    hints
 }
 
 #[cfg(test)]
@@ -189,7 +235,7 @@ mod tests {
             r#"{"tools":[{"name":"a__read","x":1},{"name":"a__write","x":1},{"name":"b__read","x":1}]}"#,
         );
         let found = catalogue.find(Kind::Tool, "b__read").unwrap();
-        assert_eq!((found.server, &*found.name), (ServerId::new(1), "read"));
+        assert_eq!((&found.servers[..], &*found.name), (&[ServerId::new(1)][..], "read"));
         assert!(catalogue.problems().is_empty());
     }
 
@@ -197,8 +243,23 @@ mod tests {
     fn of_two_with_one_name_the_first_stays_and_it_is_said() {
         let (a, b) = (tools(&["read"]), tools(&["read", "other"]));
         let catalogue = merge(&[("", &a), ("", &b)]);
-        assert_eq!(catalogue.find(Kind::Tool, "read").unwrap().server, ServerId::new(0));
+        assert_eq!(catalogue.find(Kind::Tool, "read").unwrap().servers, [ServerId::new(0)]);
         assert!(catalogue.find(Kind::Tool, "other").is_some());
+        assert_eq!(catalogue.problems().len(), 1);
+    }
+
+    #[test]
+    fn servers_of_one_prefix_are_equivalent_where_their_tools_are() {
+        let (a, b) = (tools(&["read"]), tools(&["read", "other"]));
+        let catalogue = merge(&[("pool", &a), ("pool", &b)]);
+        assert_eq!(catalogue.find(Kind::Tool, "pool__read").unwrap().servers.len(), 2);
+        assert_eq!(catalogue.find(Kind::Tool, "pool__other").unwrap().servers, [ServerId::new(1)]);
+        assert!(catalogue.problems().is_empty());
+        let schema = serde_json::json!({ "name": "read", "inputSchema": { "type": "object" } });
+        let other =
+            Listing::with_tools(vec![Item::read(Kind::Tool, RawJson::from(schema)).unwrap()]);
+        let catalogue = merge(&[("pool", &a), ("pool", &other)]);
+        assert_eq!(catalogue.find(Kind::Tool, "pool__read").unwrap().servers, [ServerId::new(0)]);
         assert_eq!(catalogue.problems().len(), 1);
     }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use toolweir_core::{Call, CallEnd, CallStart, Error, Event, Instant, Observer, Outcome, Reply};
+use toolweir_core::{
+    Call, CallEnd, CallStart, Clock, Error, Event, Instant, Observer, Outcome, Reply, TokioClock,
+};
 
 use super::Endpoint;
 
@@ -29,6 +31,10 @@ impl<'a> Flight<'a> {
         Self { endpoint, call, observers, started: now, ended: false }
     }
 
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
     pub(super) fn end(mut self, outcome: &Outcome, result: &Result<Reply, Error>, now: Instant) {
         self.ended = true;
         self.tell(*outcome, result.as_ref().map_or(0, Reply::size), result.as_ref().err(), now);
@@ -52,7 +58,7 @@ impl<'a> Flight<'a> {
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.tell(Outcome::Abandoned, 0, None, self.started);
+            self.tell(Outcome::Abandoned, 0, None, TokioClock.now());
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One server with everything that guards it.
 
+mod alive;
 mod flight;
 mod panics;
 
@@ -10,14 +11,18 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use toolweir_breaker::Breaker;
 use toolweir_core::{
-    Call, Clock, Error, Hints, Instant, Kind, Observer, Outcome, Permit, Reply, Server, ServerId,
-    ServerInfo, ServerRef, TokioClock,
+    Call, Clock, Error, Event, Hints, Instant, Kind, Observer, Outcome, Permit, Reply, Server,
+    ServerId, ServerInfo, ServerRef, TokioClock,
 };
 use toolweir_ratelimit::Bucket;
 
+use self::alive::Alive;
 use self::flight::Flight;
 pub(crate) use self::panics::caught;
 use crate::catalogue::{Item, Listing};
+
+/// A call ends after so many times its server's timeout, whatever signs of life there are.
+const TOTAL: u32 = 10;
 
 /// A registered server.
 pub(crate) struct Endpoint {
@@ -122,7 +127,8 @@ impl Endpoint {
 
     /// One call's way through this server: breaker, limit, deadline, and the only I/O between them.
     ///
-    /// What was taken is given back on return, on error and on drop.
+    /// What was taken is given back on return, on error and on drop. The server's time is up when it gave no sign of
+    /// life (progress, a log line, a question to the caller) for its `timeout`, and after ten times that in any case.
     ///
     /// `paid` says that the call has waited for its [`turn`](Self::turn), which charged the limit.
     pub(crate) async fn call(
@@ -141,19 +147,41 @@ impl Endpoint {
         };
         let limit = match &self.bucket {
             Some(bucket) if !paid => {
-                Some(Permit::acquire(bucket, call, now).map_err(|kind| self.refused(kind))?)
+                let permit = Permit::acquire(bucket, call, now);
+                Some(permit.map_err(|kind| self.limited(kind, observers, now))?)
             }
             _ => None,
         };
-        let deadline = call.deadline.unwrap_or(Instant::FAR_FUTURE).min(now + self.timeout);
-        let flight = Flight::start(self, call, observers, now);
-        let timed = call.clone().deadline(deadline);
-        let answer = caught(self.server.call(&timed));
-        let result = tokio::time::timeout_at(deadline.into_std().into(), answer)
-            .await
-            .unwrap_or_else(|_| Err(Error::new(Kind::Timeout).server(self.name.clone())));
+        let latest = now + self.timeout * TOTAL;
+        let deadline = call.deadline.unwrap_or(latest).min(latest);
+        let mut timed = call.clone().deadline(deadline);
+        let alive = call.peer.clone().map(|peer| Alive::new(peer, now));
+        if let Some(alive) = &alive {
+            timed.peer = Some(alive.clone());
+        }
+        let flight = Flight::start(self, &timed, observers, now);
+        let silent = async {
+            match &alive {
+                Some(alive) => alive.silent(self.timeout).await,
+                None => tokio::time::sleep_until((now + self.timeout).into_std().into()).await,
+            }
+        };
+        let result = tokio::select! {
+            biased;
+            result = caught(self.server.call(&timed)) => result,
+            () = tokio::time::sleep_until(deadline.into_std().into()) => Err(self.refused(Kind::Timeout)),
+            () = silent => Err(self.refused(Kind::Timeout)),
+        };
         let now = TokioClock.now();
-        let outcome = Outcome::of(&result);
+        let outcome = match Outcome::of(&result) {
+            // The caller's own patience was shorter than the server's time: that says nothing of the server.
+            Outcome::Ambiguous(Kind::Timeout) | Outcome::NotSent(Kind::Timeout)
+                if now < flight.started() + self.timeout =>
+            {
+                Outcome::Abandoned
+            }
+            outcome => outcome,
+        };
         if let Some(breaker) = breaker {
             breaker.settle(&outcome, now);
         }
@@ -173,6 +201,14 @@ impl Endpoint {
         bucket.acquire_by(latest).await.map_err(|refusal| self.refused(refusal.into()))
     }
 
+    fn limited(&self, kind: Kind, observers: &[Arc<dyn Observer>], now: Instant) -> Error {
+        let retry_after = kind.retry_after().unwrap_or_default();
+        for observer in observers {
+            observer.on_event(&Event::Limited { server: self.as_ref(), retry_after }, now);
+        }
+        self.refused(kind)
+    }
+
     fn refused(&self, kind: Kind) -> Error {
         Error::new(kind).server(self.name.clone())
     }
@@ -181,16 +217,17 @@ impl Endpoint {
     fn admit_pause(&self, now: Instant) -> Result<(), Error> {
         let until = Instant::from_nanos(self.paused_until.load(Ordering::Relaxed));
         if until > now {
-            Err(self.refused(Kind::RateLimited { retry_after: until - now }))
-        } else {
-            Ok(())
+            let retry_after = Some(until - now);
+            return Err(self.refused(Kind::Throttled { retry_after }).unsent());
         }
+        Ok(())
     }
 
     fn settle_pause(&self, outcome: &Outcome, now: Instant) {
+        const SHORT: Duration = Duration::from_secs(1);
         const LONGEST: Duration = Duration::from_secs(300);
-        if let Outcome::Throttled { retry_after: Some(retry_after) } = outcome {
-            let until = now + (*retry_after).min(LONGEST);
+        if let Outcome::Throttled { retry_after } = outcome {
+            let until = now + retry_after.unwrap_or(SHORT).min(LONGEST);
             self.paused_until.fetch_max(until.as_nanos(), Ordering::Relaxed);
         }
     }
@@ -216,7 +253,9 @@ impl Endpoint {
         self.listed.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_listing(&self, listing: Listing) {
+    /// Keeps the lists; where the configuration knows better what a tool does, clients are told so too.
+    pub(crate) fn set_listing(&self, mut listing: Listing) {
+        listing.annotate(|tool| self.rule(tool).hints);
         self.listing.store(Arc::new(listing));
         self.listed.store(true, Ordering::Release);
     }

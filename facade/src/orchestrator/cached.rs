@@ -20,15 +20,15 @@ impl Orchestrator {
     ) -> Result<Reply, Error> {
         let Some(lookup) = lookup(endpoint, call) else {
             self.observe_cache(CacheUse::Bypass);
+            let mut write = Write { orchestrator: self, endpoint, may_have_run: may_write(call) };
             let result = endpoint.call(call, &self.0.observers, paid).await;
-            let sent = result.as_ref().err().is_none_or(|error| !error.is_unsent());
-            if sent && may_write(call) {
-                self.0.store.invalidate(&endpoint.name);
-            }
+            write.may_have_run &= !result.as_ref().is_err_and(Error::is_unsent);
             return result;
         };
         let fetch = {
-            let (this, endpoint, call) = (self.clone(), endpoint.clone(), call.clone());
+            let (this, endpoint, mut call) = (self.clone(), endpoint.clone(), call.clone());
+            // Others may wait for the same longer than this caller does.
+            call.deadline = None;
             async move { endpoint.call(&call, &this.0.observers, paid).await }
         };
         let fetched = self.0.store.get_or_fetch(lookup, Box::pin(fetch));
@@ -60,8 +60,23 @@ impl Orchestrator {
     }
 }
 
-/// Where the reply may be remembered: reads of resources for the time that the server states, results of read-only
-/// tools for the time that the configuration gives. Nothing that continues an exchange.
+/// A call that may write: once it ends, or its caller leaves, what was read before counts no more.
+struct Write<'a> {
+    orchestrator: &'a Orchestrator,
+    endpoint: &'a Endpoint,
+    may_have_run: bool,
+}
+
+impl Drop for Write<'_> {
+    fn drop(&mut self) {
+        if self.may_have_run {
+            self.orchestrator.0.store.invalidate(&self.endpoint.name);
+        }
+    }
+}
+
+/// Where the reply may be shared and remembered: reads of resources and results of read-only tools, for the time that
+/// the server states, or else the configuration. Nothing that continues an exchange.
 fn lookup(endpoint: &Endpoint, call: &Call) -> Option<Lookup> {
     if !endpoint.cached || !call.hints.is_read_only() {
         return None;
@@ -73,14 +88,11 @@ fn lookup(endpoint: &Endpoint, call: &Call) -> Option<Lookup> {
         return None;
     }
     let ttl = match call.method.as_str() {
-        "tools/call" => Some(tool_ttl(endpoint, call)?),
+        "tools/call" => tool_ttl(endpoint, call),
         "resources/read" => None,
         _ => return None,
     };
-    // Whose progress it is cannot be shared, and the token differs with every call.
-    let call = without_meta(call)?;
-    let key = toolweir_cache::call_key(endpoint.name.clone(), &call).ok()?;
-    let lookup = Lookup::new(key);
+    let lookup = Lookup::new(toolweir_cache::call_key(endpoint.name.clone(), call).ok()?);
     Some(match ttl {
         Some(ttl) => lookup.ttl(ttl),
         None => lookup,
@@ -90,16 +102,6 @@ fn lookup(endpoint: &Endpoint, call: &Call) -> Option<Lookup> {
 fn tool_ttl(endpoint: &Endpoint, call: &Call) -> Option<Duration> {
     let rule = call.target.as_deref().map(|tool| endpoint.rule(tool));
     rule.and_then(|rule| rule.ttl).or(endpoint.ttl)
-}
-
-fn without_meta(call: &Call) -> Option<Call> {
-    let mut call = call.clone();
-    if let Some(params) = &call.params
-        && params.member("_meta").is_some()
-    {
-        call.params = Some(params.edit().remove("_meta").finish().ok()?);
-    }
-    Some(call)
 }
 
 /// Whether the call may have changed what the server would answer to a read.

@@ -21,7 +21,7 @@ use toolweir_core::{
     Call, Error, Kind, Observer, RawJson, Reply, Select, ServerId, ServerMessage, Subscriber,
     TokioClock,
 };
-use toolweir_core::{Clock, Instant, Ranked};
+use toolweir_core::{Clock, Instant, Method};
 use toolweir_metrics::Recorder;
 use toolweir_router::Router;
 
@@ -95,9 +95,22 @@ impl Orchestrator {
             resolve::Aimed::Done(reply) => return Ok(reply),
             resolve::Aimed::At(aim) => aim,
         };
+        let servers = self.order(&aim);
+        self.dispatch(servers, call.deadline, |_| Ok(aim.call.clone())).await
+    }
+
+    /// The servers to try, best first. A resource that no server lists may be anyone's: then more are asked than the
+    /// router ranks.
+    fn order(&self, aim: &resolve::Aim) -> Vec<ServerId> {
+        if aim.servers.len() <= 1 {
+            return aim.servers.clone();
+        }
         let ranked = Select::rank(&*self.0.router, &aim.call, &aim.servers, TokioClock.now());
-        let named = move |_: &Endpoint| Ok(aim.call.clone());
-        self.dispatch(ranked, call.deadline, named).await
+        let mut order = ranked.to_vec();
+        if aim.call.method == Method::RESOURCES_READ {
+            order.extend(aim.servers.iter().filter(|id| !ranked.contains(id)).take(UNLISTED_MAX));
+        }
+        order
     }
 
     /// Routes a request by its type: finds the capabilities that it needs, the best server that has them, and the
@@ -110,57 +123,73 @@ impl Orchestrator {
     /// # Cancel safety
     /// As [`call`](Self::call).
     pub async fn route(&self, request_type: &str, arguments: &RawJson) -> Result<Reply, Error> {
-        let rank = || self.0.router.rank_route_at(request_type, TokioClock.now());
-        let some_up = || rank().map_or(true, |ranked| ranked.iter().any(|id| self.is_listed(*id)));
-        self.settled(self.0.connect_timeout, some_up).await;
-        let ranked = rank().map_err(|error| {
-            Error::new(Kind::NoServer).message(error.to_string()).caused_by(error)
-        })?;
+        let needed = self.0.router.route(request_type).map_err(no_server)?;
+        let capable: Vec<ServerId> = self.with_capabilities(needed);
+        let some_listed = || capable.iter().any(|id| self.is_listed(*id));
+        self.settled(self.0.connect_timeout, some_listed).await;
         let arguments: serde_json::Map<String, serde_json::Value> =
             arguments.get().map_err(|error| {
                 Error::new(Kind::InvalidRequest).message(format!("arguments: {error}"))
             })?;
-        let handled = {
-            let (this, request_type) = (self.clone(), request_type.to_owned());
-            move |endpoint: &Endpoint| this.handled(endpoint, &request_type, &arguments)
+        let handled = |endpoint: &Endpoint| self.handled(endpoint, request_type, &arguments);
+        // Ranked as what may have effects, unless it is known to be a read at every server.
+        let calls = capable.iter().filter_map(|id| handled(self.endpoint(*id)?).ok());
+        let riskiest = calls.min_by_key(|call| call.hints.is_repeatable());
+        let ranked = match &riskiest {
+            Some(call) => Select::rank(&*self.0.router, call, &capable, TokioClock.now()),
+            None => {
+                // Nobody has a tool for it: the router says what is missing, or the servers say why.
+                self.0.router.require_at(needed, TokioClock.now()).map_err(no_server)?
+            }
         };
-        self.dispatch(ranked, None, handled).await
+        self.dispatch(ranked.to_vec(), None, handled).await
     }
 
-    /// Tries the ranked servers in turn, until one answers; what `call_for` makes of the request differs between them.
+    fn with_capabilities(&self, needed: &[String]) -> Vec<ServerId> {
+        let has_all = |endpoint: &&Arc<Endpoint>| {
+            needed.iter().all(|one| endpoint.capabilities.contains(one))
+        };
+        self.0.endpoints.iter().filter(has_all).map(|endpoint| endpoint.id).collect()
+    }
+
+    /// Tries the servers in turn, until one answers; what `call_for` makes of the request differs between them.
     ///
-    /// Moves on only where nothing was sent, or where repeating changes nothing. Where limits alone stood in the way,
-    /// waits for a turn at the best.
+    /// Moves on only where nothing was sent, or where repeating changes nothing, and only while no server has been
+    /// waited for longer than its timeout twice over. Where a limit stood in the way and nobody else could answer,
+    /// waits for a turn at it.
     async fn dispatch(
         &self,
-        ranked: Ranked,
+        servers: Vec<ServerId>,
         deadline: Option<Instant>,
         call_for: impl Fn(&Endpoint) -> Result<Call, Error>,
     ) -> Result<Reply, Error> {
-        let mut failure = None;
+        let started = TokioClock.now();
+        let mut failure: Option<Error> = None;
         let mut limited = None;
-        for id in ranked.iter().copied() {
+        for id in servers {
             let Some(endpoint) = self.endpoint(id) else { continue };
-            let (error, repeatable) = match call_for(endpoint) {
+            let (error, may_repeat, method) = match call_for(endpoint) {
                 Ok(call) => match self.answer(endpoint, &call, false).await {
                     Ok(reply) => return Ok(reply),
-                    Err(error) => (error, call.hints.is_repeatable()),
+                    Err(error) => (error, call.hints.is_repeatable(), call.method),
                 },
-                Err(error) => (error, true),
+                Err(error) => (error, true, Method::TOOLS_CALL),
             };
-            if !(error.is_unsent() || repeatable) || !is_worth_another(&error) {
+            let spent = TokioClock.now() - started >= endpoint.timeout * 2;
+            if spent || !(error.is_unsent() || may_repeat) || !is_worth_another(&error, &method) {
                 return Err(error);
             }
             if matches!(error.kind(), Kind::RateLimited { .. }) && limited.is_none() {
-                limited = Some(endpoint);
+                limited = Some((endpoint, error.clone()));
             }
             tracing::debug!(server = &*endpoint.name, %error, "moving on");
-            failure = Some(error);
+            // A server's own word tells more than ours that it has no such tool.
+            if failure.as_ref().is_none_or(|known| known.kind() == Kind::NotFound) {
+                failure = Some(error);
+            }
         }
-        if let (Some(endpoint), Some(error)) = (limited, &failure)
-            && matches!(error.kind(), Kind::RateLimited { .. })
-        {
-            endpoint.turn(deadline).await.map_err(|_| error.clone())?;
+        if let Some((endpoint, refusal)) = limited {
+            endpoint.turn(deadline).await.map_err(|_| refusal)?;
             return self.answer(endpoint, &call_for(endpoint)?, true).await;
         }
         Err(failure.unwrap_or_else(|| Error::new(Kind::NoServer)))
@@ -238,14 +267,23 @@ impl Inner {
     }
 }
 
+/// How many servers beyond the ranked ones are asked for a resource that none of them lists.
+const UNLISTED_MAX: usize = 32;
+
 /// Whether another server may do better: not where the request itself is at fault.
-fn is_worth_another(error: &Error) -> bool {
+fn is_worth_another(error: &Error, method: &Method) -> bool {
     const ANSWERS: [i64; 3] = [-32600, -32601, -32602];
     match error.kind() {
         Kind::Cancelled | Kind::Closed | Kind::InvalidRequest | Kind::TooLarge => false,
+        // That one server has no such resource does not say that none has.
+        Kind::Protocol { code: -32602 | -32002 } if *method == Method::RESOURCES_READ => true,
         Kind::Protocol { code } => !ANSWERS.contains(&code),
         _ => true,
     }
+}
+
+fn no_server(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(Kind::NoServer).message(error.to_string()).caused_by(error)
 }
 
 /// Dropping the last handle ends the tasks; the servers end with it.

@@ -102,7 +102,7 @@ impl Orchestrator {
         let names = |kind: Kind| -> Vec<String> {
             let mut names: Vec<String> = catalogue
                 .names(kind)
-                .filter(|(_, found)| found.server == endpoint.id)
+                .filter(|(_, found)| found.servers.contains(&endpoint.id))
                 .map(|(name, _)| name.to_string())
                 .collect();
             names.sort_unstable();

@@ -7,7 +7,7 @@ use toolweir_core::{Call, Error, Hints, Kind as ErrorKind, Method, RawJson, Repl
 use super::Orchestrator;
 use super::supervise::LIST_PATIENCE;
 use crate::catalogue::Kind;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Status};
 
 /// A call as its server knows it, and the servers that can answer it.
 pub(super) struct Aim {
@@ -41,7 +41,8 @@ impl Orchestrator {
 
     /// A merged list, in one page.
     async fn list(&self, call: &Call, kind: Kind) -> Result<Reply, Error> {
-        if call.params.as_ref().is_some_and(|params| params.member("cursor").is_some()) {
+        let cursor = call.params.as_ref().and_then(|params| params.member("cursor"));
+        if cursor.is_some_and(|cursor| cursor.as_bytes() != b"null") {
             return Err(Error::new(ErrorKind::InvalidRequest)
                 .message("unknown cursor: the list has one page"));
         }
@@ -73,14 +74,17 @@ impl Orchestrator {
         let found = catalogue.find(kind, target)?;
         let mut call = call.clone().target(found.name.clone());
         call.hints = found.hints;
-        Some(Aim { call, servers: vec![found.server] })
+        Some(Aim { call, servers: found.servers.clone() })
     }
 
+    /// The server, not listed yet, whose prefix `target` has; the longest where several fit.
     fn by_prefix<'a>(&self, target: &'a str) -> Option<(&Arc<Endpoint>, &'a str)> {
-        self.0.endpoints.iter().find_map(|endpoint| {
+        let fitting = self.0.endpoints.iter().filter_map(|endpoint| {
             let rest = target.strip_prefix(endpoint.prefix.as_str())?.strip_prefix("__")?;
-            (!endpoint.is_listed() && !endpoint.prefix.is_empty()).then_some((endpoint, rest))
-        })
+            let unknown = !endpoint.is_listed() && !endpoint.prefix.is_empty() && !rest.is_empty();
+            unknown.then_some((endpoint, rest))
+        });
+        fitting.max_by_key(|(endpoint, _)| endpoint.prefix.len())
     }
 
     /// A resource by its URI: the server that lists it, or whose template fits; else all that have resources, because
@@ -98,20 +102,21 @@ impl Orchestrator {
         Ok(Aimed::At(Aim { call, servers }))
     }
 
-    /// The servers that may have the resource, the likeliest alone where one is.
+    /// The servers that may have the resource: those that list it, else those with a template that fits, else all
+    /// that have any.
     pub(super) fn resource_servers(&self, uri: &str) -> Option<Vec<ServerId>> {
         let catalogue = self.0.catalogue.load();
-        let found = catalogue.find(Kind::Resource, uri).or_else(|| catalogue.find_template(uri));
-        let servers = match found {
-            Some(found) => vec![found.server],
-            None => self.with_resources(),
+        let servers = match catalogue.find(Kind::Resource, uri) {
+            Some(found) => found.servers.clone(),
+            None => catalogue.find_templates(uri),
         };
+        let servers = if servers.is_empty() { self.with_resources() } else { servers };
         (!servers.is_empty()).then_some(servers)
     }
 
     fn with_resources(&self) -> Vec<ServerId> {
         let offers = |endpoint: &&Arc<Endpoint>| match endpoint.status() {
-            crate::endpoint::Status::Up(info) => info.capabilities.member("resources").is_some(),
+            Status::Up(info) => info.capabilities.member("resources").is_some(),
             _ => false,
         };
         self.0.endpoints.iter().filter(offers).map(|endpoint| endpoint.id).collect()
@@ -129,7 +134,7 @@ impl Orchestrator {
             })?;
         let mut call = call.clone().target(found.name.clone());
         call.hints = Hints::read();
-        Ok(Aimed::At(Aim { call, servers: vec![found.server] }))
+        Ok(Aimed::At(Aim { call, servers: found.servers.clone() }))
     }
 
     /// A routed request as a call of a tool that `endpoint` has.
@@ -139,6 +144,9 @@ impl Orchestrator {
         request_type: &str,
         arguments: &serde_json::Map<String, serde_json::Value>,
     ) -> Result<Call, Error> {
+        if let (false, Status::Down(error)) = (endpoint.is_listed(), endpoint.status()) {
+            return Err(error.unsent()); // what tools it has nobody knows
+        }
         let listing = endpoint.listing.load();
         let has_tool = |name: &str| listing.has(Kind::Tool, name);
         let resolved =

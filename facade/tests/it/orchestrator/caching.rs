@@ -93,3 +93,14 @@ async fn callers_that_ask_the_same_share_one_call_and_a_cancelled_one_takes_noth
     follower.await.unwrap().unwrap();
     assert_eq!(server.calls(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_caller_left_drops_what_was_read_before() {
+    let (orchestrator, server) = with(|member| member.trusted().ttl(TTL)).await;
+    call(&orchestrator, "s__read").await.unwrap();
+    server.does(Does::Hang);
+    let write = tokio::time::timeout(Duration::from_secs(1), call(&orchestrator, "s__write"));
+    assert!(write.await.is_err());
+    server.does(Does::Answer);
+    assert_eq!(call(&orchestrator, "s__read").await.unwrap().freshness, Freshness::Fetched);
+}

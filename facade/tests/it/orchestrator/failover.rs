@@ -87,3 +87,68 @@ async fn a_request_that_no_server_can_take_names_what_is_missing() {
     let error = orchestrator.route("no such type", &RawJson::EMPTY_OBJECT).await.unwrap_err();
     assert!(error.to_string().contains("no such type"), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_routed_write_is_not_tried_out_on_a_sick_server() {
+    let (orchestrator, [one, two]) = two("write", false).await;
+    one.fails(Kind::Disconnected);
+    for _ in 0..20 {
+        let _ = route(&orchestrator, "write").await; // until the router thinks it sick
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await; // its trial is due, but not with a write
+    for _ in 0..20 {
+        assert_eq!(route(&orchestrator, "write").await.unwrap().server.as_deref(), Some("two"));
+    }
+    assert!(one.calls() <= 4 && two.calls() >= 36, "{} {}", one.calls(), two.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_capable_server_that_never_came_up_says_why() {
+    let server = Scripted::new("one", &["write"]);
+    server.down(true);
+    let routes = toolweir_router::Routes::default().with("work", ["weir"]);
+    let builder = Orchestrator::builder()
+        .member(Member::new("one", server).capabilities(["weir"]))
+        .router(toolweir_router::Config::default().routes(routes));
+    let orchestrator = started(builder).await;
+    let error = route(&orchestrator, "write").await.unwrap_err();
+    assert_eq!((error.kind(), error.is_unsent()), (Kind::Unreachable, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_of_one_prefix_stand_in_for_each_other() {
+    let servers = [Scripted::new("one", &["write"]), Scripted::new("two", &["write"])];
+    let mut builder = Orchestrator::builder();
+    for (name, server) in ["one", "two"].into_iter().zip(&servers) {
+        builder = builder.member(Member::new(name, server.clone()).prefix("pool"));
+    }
+    let orchestrator = started(builder).await;
+    assert!(orchestrator.problems().is_empty());
+    super::call(&orchestrator, "pool__write").await.unwrap();
+    servers[0].down(true);
+    for _ in 0..10 {
+        let reply = super::call(&orchestrator, "pool__write").await.unwrap();
+        assert_eq!(reply.server.as_deref(), Some("two"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limited_server_is_waited_for_where_the_other_cannot_answer() {
+    let servers = [Scripted::new("one", &["write"]), Scripted::new("two", &["write"])];
+    servers[1].fails(Kind::Unreachable);
+    let limit = toolweir_ratelimit::Config::default().requests_per_second(1.0).burst(1);
+    let builder = Orchestrator::builder()
+        .member(
+            Member::new("one", servers[0].clone())
+                .prefix("pool")
+                .rate_limit(limit.max_wait(std::time::Duration::from_secs(5))),
+        )
+        .member(Member::new("two", servers[1].clone()).prefix("pool"));
+    let orchestrator = started(builder).await;
+    for _ in 0..4 {
+        assert_eq!(
+            super::call(&orchestrator, "pool__write").await.unwrap().server.as_deref(),
+            Some("one")
+        );
+    }
+}

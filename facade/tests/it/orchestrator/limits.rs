@@ -1,8 +1,11 @@
 //! Breakers, rate limits, pauses and deadlines around one server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use toolweir::core::{Clock, Error, Kind, TokioClock};
+use toolweir::core::{
+    Call, Clock, Error, Instant, Kind, Method, Notification, Peer, RawJson, TokioClock,
+};
 use toolweir::{Member, Orchestrator};
 
 use super::scripted::{Does, Scripted};
@@ -46,7 +49,8 @@ async fn tools_that_fail_and_requests_that_are_wrong_trip_no_breaker() {
         }
         assert_eq!(orchestrator.servers()[0].breaker, Some("closed"));
     }
-    assert_eq!(server.calls(), 80);
+    // The last way pauses the server for a second, so that one call of its twenty is made.
+    assert_eq!(server.calls(), 61);
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,8 +62,9 @@ async fn a_server_that_asks_for_a_pause_gets_it() {
     assert!(call(&orchestrator, "s__work").await.is_err());
     server.does(Does::Answer);
     let error = call(&orchestrator, "s__work").await.unwrap_err();
+    assert!(error.is_unsent());
     assert!(
-        matches!(error.kind(), Kind::RateLimited { retry_after } if retry_after <= Duration::from_secs(7))
+        matches!(error.kind(), Kind::Throttled { retry_after: Some(pause) } if pause <= Duration::from_secs(7))
     );
     assert_eq!(server.calls(), 1);
     tokio::time::advance(Duration::from_secs(7)).await;
@@ -140,4 +145,64 @@ async fn a_panic_in_a_server_fails_its_call_alone() {
     assert_eq!(error.kind(), Kind::Internal);
     server.does(Does::Answer);
     call(&orchestrator, "s__work").await.unwrap();
+}
+
+/// A caller that hears of progress.
+#[derive(Debug)]
+struct Listening;
+
+#[async_trait::async_trait]
+impl Peer for Listening {
+    fn notify(&self, _: Notification) {}
+    async fn request(&self, _: Method, _: Option<RawJson>, _: Instant) -> Result<RawJson, Error> {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        Ok(RawJson::EMPTY_OBJECT)
+    }
+}
+
+/// A call with a way back, at a server with 3 s; returns how long it took and how it ended.
+async fn with_signs(does: Does) -> (Duration, Option<Kind>) {
+    let server = Scripted::new("s", &["work"]);
+    let member = Member::new("s", server.clone()).timeout(Duration::from_secs(3));
+    let orchestrator = started(Orchestrator::builder().member(member)).await;
+    server.does(does);
+    let call = Call::tool("s__work", &RawJson::EMPTY_OBJECT).unwrap().peer(Arc::new(Listening));
+    let start = TokioClock.now();
+    let result = orchestrator.call(&call).await;
+    (TokioClock.now() - start, result.err().map(|error| error.kind()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_resets_the_time_without_a_sign_of_life_but_not_the_total() {
+    let every = Duration::from_secs(2);
+    let (took, failure) = with_signs(Does::Progress { every, times: 5 }).await;
+    assert_eq!(failure, None);
+    assert!(took >= every * 5);
+    let (took, failure) = with_signs(Does::Progress { every, times: 1_000 }).await;
+    assert_eq!(failure, Some(Kind::Timeout));
+    assert!(took.abs_diff(Duration::from_secs(30)) < Duration::from_millis(10), "{took:?}");
+    let (took, failure) = with_signs(Does::Hang).await;
+    assert_eq!(failure, Some(Kind::Timeout));
+    assert!(took.abs_diff(Duration::from_secs(3)) < Duration::from_millis(10), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_who_thinks_is_no_reason_to_time_a_server_out() {
+    let (took, failure) = with_signs(Does::Ask).await;
+    assert_eq!(failure, None);
+    assert!(took >= Duration::from_secs(20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_impatient_caller_trips_no_breaker() {
+    let server = Scripted::new("s", &["work"]);
+    let orchestrator =
+        started(Orchestrator::builder().member(Member::new("s", server.clone()))).await;
+    server.does(Does::Hang);
+    for _ in 0..20 {
+        let soon = TokioClock.now() + Duration::from_millis(1);
+        let call = Call::tool("s__work", &RawJson::EMPTY_OBJECT).unwrap().deadline(soon);
+        assert_eq!(orchestrator.call(&call).await.unwrap_err().kind(), Kind::Timeout);
+    }
+    assert_eq!(orchestrator.servers()[0].breaker, Some("closed"));
 }

@@ -20,6 +20,12 @@ pub(crate) enum Does {
     Hang,
     Panic,
     Take(Duration),
+    Progress {
+        every: Duration,
+        times: u32,
+    },
+    /// Asks the caller something first.
+    Ask,
 }
 
 pub(crate) struct Scripted {
@@ -131,6 +137,18 @@ impl Server for Scripted {
             Does::Panic => panic!("as told"),
             Does::Take(time) => {
                 tokio::time::sleep(time).await;
+                Ok(reply)
+            }
+            Does::Progress { every, times } => {
+                for _ in 0..times {
+                    tokio::time::sleep(every).await;
+                    call.peer.as_ref().unwrap().notify(Notification::new(Method::PROGRESS, None));
+                }
+                Ok(reply)
+            }
+            Does::Ask => {
+                let far = Instant::FAR_FUTURE;
+                call.peer.as_ref().unwrap().request(Method::ELICITATION, None, far).await?;
                 Ok(reply)
             }
         };
