@@ -207,6 +207,13 @@ impl Error {
         error
     }
 
+    /// The same error with the JSON-RPC error object that the server sent along, kept byte for byte.
+    #[must_use]
+    pub fn answered_with(mut self, object: RawJson) -> Self {
+        self.inner().rpc = Some(object);
+        self
+    }
+
     fn inner(&mut self) -> &mut Inner {
         Arc::make_mut(&mut self.0)
     }

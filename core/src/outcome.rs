@@ -80,12 +80,15 @@ impl Outcome {
     ///
     /// `isError`, `input_required` and protocol errors other than -32603 are answers, so the server is well;
     /// transport errors, deadlines, 5xx and -32603 are failures; a throttled call, a call that its caller
-    /// left and our own refusals say nothing.
+    /// left, a refusal of our credentials (401, 403, 407), our own refusals and our own closing say nothing.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::Answered(Answer::Protocol(INTERNAL_ERROR) | Answer::Status(500..)) => {
                 Verdict::Failure
+            }
+            Self::Answered(Answer::Status(401 | 403 | 407)) | Self::Ambiguous(Kind::Closed) => {
+                Verdict::Neutral
             }
             Self::Answered(_) => Verdict::Success,
             Self::Ambiguous(_) => Verdict::Failure,

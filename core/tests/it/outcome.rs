@@ -43,6 +43,7 @@ fn an_error_means_what_its_kind_and_its_delivery_say() {
         (Error::new(Kind::InvalidRequest), NotSent(Kind::InvalidRequest), neutral),
         (Error::new(Kind::TooLarge), NotSent(Kind::TooLarge), neutral),
         (Error::new(Kind::Closed), NotSent(Kind::Closed), neutral),
+        (Error::new(Kind::Closed).ambiguous(), Ambiguous(Kind::Closed), neutral),
         // what the transport says does
         (Error::new(Kind::Unreachable), NotSent(Kind::Unreachable), failure),
         (Error::new(Kind::Timeout).unsent(), NotSent(Kind::Timeout), failure),
@@ -54,6 +55,10 @@ fn an_error_means_what_its_kind_and_its_delivery_say() {
         (Error::new(Kind::Protocol { code: -32602 }), Answered(Answer::Protocol(-32602)), success),
         (Error::new(Kind::Protocol { code: -32603 }), Answered(Answer::Protocol(-32603)), failure),
         (Error::new(Kind::Protocol { code: 7 }).unsent(), Answered(Answer::Protocol(7)), success),
+        // what guards the server was heard, not the server
+        (Error::new(Kind::Status { status: 401 }), Answered(Answer::Status(401)), neutral),
+        (Error::new(Kind::Status { status: 403 }), Answered(Answer::Status(403)), neutral),
+        (Error::new(Kind::Status { status: 407 }), Answered(Answer::Status(407)), neutral),
         (Error::new(Kind::Status { status: 404 }), Answered(Answer::Status(404)), success),
         (Error::new(Kind::Status { status: 499 }), Answered(Answer::Status(499)), success),
         (Error::new(Kind::Status { status: 500 }), Answered(Answer::Status(500)), failure),
