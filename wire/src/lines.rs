@@ -8,8 +8,42 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 pub(crate) enum Line {
     /// Without its line end.
     Whole(Bytes),
-    /// Longer than the cap: thrown away up to its line end; the next line is read as usual.
-    TooLong,
+    /// Longer than the cap: thrown away but for its ends; the next line is read as usual.
+    TooLong {
+        /// Its first bytes, at most [`KEPT`].
+        head: Bytes,
+        /// Its last bytes, at most [`KEPT`].
+        tail: Bytes,
+    },
+}
+
+/// How much is kept of either end of a line over the cap.
+const KEPT: usize = 256;
+
+/// The ends of a line that is being thrown away.
+#[derive(Debug)]
+struct Skipped {
+    head: Bytes,
+    tail: BytesMut,
+}
+
+impl Skipped {
+    fn new(line: &[u8]) -> Self {
+        let head = Bytes::copy_from_slice(&line[..line.len().min(KEPT)]);
+        let mut skipped = Self { head, tail: BytesMut::with_capacity(2 * KEPT) };
+        skipped.push(line);
+        skipped
+    }
+
+    fn push(&mut self, more: &[u8]) {
+        self.tail.extend_from_slice(&more[more.len().saturating_sub(KEPT)..]);
+        let surplus = self.tail.len().saturating_sub(KEPT);
+        self.tail = self.tail.split_off(surplus);
+    }
+
+    fn line(self) -> Line {
+        Line::TooLong { head: self.head, tail: self.tail.freeze() }
+    }
 }
 
 /// Reads lines of at most `cap` bytes.
@@ -19,12 +53,12 @@ pub(crate) struct Lines<R> {
     buffer: BytesMut,
     scanned: usize,
     cap: usize,
-    skipping: bool,
+    skipping: Option<Skipped>,
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     pub(crate) fn new(reader: R, cap: usize) -> Self {
-        Self { reader, buffer: BytesMut::with_capacity(8 << 10), scanned: 0, cap, skipping: false }
+        Self { reader, buffer: BytesMut::with_capacity(8 << 10), scanned: 0, cap, skipping: None }
     }
 
     /// The next line; `None` at the end. A last line without its line end is no message.
@@ -35,18 +69,25 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             if let Some(end) = self.buffer[self.scanned..].iter().position(|byte| *byte == b'\n') {
                 let line = self.buffer.split_to(self.scanned + end + 1).freeze();
                 self.scanned = 0;
-                if std::mem::take(&mut self.skipping) || line.len() > self.cap {
-                    return Ok(Some(Line::TooLong));
-                }
                 let end = line.len() - 1;
                 let end = if line[..end].ends_with(b"\r") { end - 1 } else { end };
+                if let Some(mut skipped) = self.skipping.take() {
+                    skipped.push(&line[..end]);
+                    return Ok(Some(skipped.line()));
+                }
+                if line.len() > self.cap {
+                    return Ok(Some(Skipped::new(&line[..end]).line()));
+                }
                 return Ok(Some(Line::Whole(line.slice(..end))));
             }
             self.scanned = self.buffer.len();
             if self.buffer.len() > self.cap {
+                match &mut self.skipping {
+                    Some(skipped) => skipped.push(&self.buffer),
+                    None => self.skipping = Some(Skipped::new(&self.buffer)),
+                }
                 self.buffer.clear();
                 self.scanned = 0;
-                self.skipping = true;
             }
             self.buffer.reserve(8 << 10);
             if self.reader.read_buf(&mut self.buffer).await? == 0 {
@@ -68,7 +109,11 @@ mod tests {
         while let Some(line) = lines.next().await.unwrap() {
             seen.push(match line {
                 Line::Whole(line) => String::from_utf8(line.to_vec()).unwrap(),
-                Line::TooLong => "too long".to_owned(),
+                Line::TooLong { head, tail } => {
+                    assert_eq!(head, b"0123456789abcdef"[..head.len()]);
+                    assert!(tail.ends_with(b"f"), "{tail:?}");
+                    "too long".to_owned()
+                }
             });
         }
         assert_eq!(seen, ["one", "", "too long", "two"]);

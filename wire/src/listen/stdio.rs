@@ -137,7 +137,7 @@ impl Connection {
         let bytes = match line {
             Line::Whole(bytes) if bytes.trim_ascii().is_empty() => return,
             Line::Whole(bytes) => bytes,
-            Line::TooLong => {
+            Line::TooLong { .. } => {
                 let limit = self.front.service.limits.message;
                 let text = format!("a line is longer than {limit} bytes");
                 return self.say(Reject::new(code::INVALID_REQUEST, &text).answer(None)).await;

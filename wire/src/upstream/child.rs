@@ -175,6 +175,12 @@ impl Process {
         self.wait().await
     }
 
+    /// Kills the child with its group.
+    pub(super) async fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        let _ = self.wait().await; // it is gone either way
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {
             let _ = kill_process_group(group, signal); // it may have ended already

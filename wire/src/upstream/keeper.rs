@@ -36,7 +36,7 @@ enum State<C> {
     // Idle => Connecting: somebody needs the connection and the pause is over
     Idle { failures: u32, not_before: Instant, last: Option<Error> },
     // Connecting => Up, or => Idle with a pause
-    Connecting { failures: u32, outcome: watch::Receiver<Outcome<C>>, _task: AbortOnDrop },
+    Connecting { failures: u32, outcome: watch::Receiver<Outcome<C>>, task: AbortOnDrop },
     // Up => Idle: lost
     Up { connection: Arc<C>, failures: u32, since: Instant },
     // any => Closed: for good
@@ -105,7 +105,7 @@ impl<C: Ends> Keeper<C> {
                     *state = State::Connecting {
                         failures,
                         outcome: outcome.clone(),
-                        _task: AbortOnDrop(task),
+                        task: AbortOnDrop(task),
                     };
                     outcome
                 }
@@ -156,10 +156,17 @@ impl<C: Ends> Keeper<C> {
         }
     }
 
-    /// Ends the connection for good and hands it out for an orderly end.
-    pub(super) fn close(&self) -> Option<Arc<C>> {
-        match std::mem::replace(&mut *self.state(), State::Closed) {
+    /// Ends the connection for good and hands it out for an orderly end. An attempt to connect is broken off; what it
+    /// held is dropped when this returns.
+    pub(super) async fn close(&self) -> Option<Arc<C>> {
+        let state = std::mem::replace(&mut *self.state(), State::Closed);
+        match state {
             State::Up { connection, .. } => Some(connection),
+            State::Connecting { mut task, .. } => {
+                task.0.abort();
+                let _ = (&mut task.0).await; // its result is of no use any more
+                None
+            }
             _ => None,
         }
     }
@@ -281,7 +288,7 @@ mod tests {
         // The loss itself may have been of something sent; the refusal is not.
         let error = keeper.get(None, connect).await.unwrap_err();
         assert_eq!((error.kind(), error.is_unsent()), (Kind::Unreachable, true));
-        assert!(keeper.close().is_none());
+        assert!(keeper.close().await.is_none());
         assert_eq!(keeper.get(None, connect).await.unwrap_err().kind(), Kind::Closed);
     }
 }

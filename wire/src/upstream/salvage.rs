@@ -30,7 +30,15 @@ pub(super) fn meant(line: &bytes::Bytes) -> Meant {
         }
         return id.value.get().map_or(Meant::Nothing, Meant::Answer);
     }
-    let head = dense(&line[..line.len().min(SEEN)]);
+    ends(line, line)
+}
+
+/// The same of a line of which only the beginning and the end are left.
+pub(super) fn ends(head: &[u8], tail: &[u8]) -> Meant {
+    if head.first() != Some(&b'{') {
+        return Meant::Nothing;
+    }
+    let head = dense(&head[..head.len().min(SEEN)]);
     let answers = |text: &str| text.starts_with("\"result\":") || text.starts_with("\"error\":");
     if let Some(rest) = head.strip_prefix(r#"{"jsonrpc":"2.0","id":"#)
         && let Some((id, rest)) = rest.split_once(',')
@@ -38,7 +46,7 @@ pub(super) fn meant(line: &bytes::Bytes) -> Meant {
     {
         return id.parse().map_or(Meant::Nothing, Meant::Answer);
     }
-    let tail = dense(&line[line.len().saturating_sub(SEEN)..]);
+    let tail = dense(&tail[tail.len().saturating_sub(SEEN)..]);
     if answers(&head[1..])
         && let Some(at) = tail.rfind(r#","id":"#)
         && let Some(id) = tail[at + 6..].strip_suffix('}')

@@ -282,7 +282,7 @@ impl Server for HttpServer {
     }
 
     async fn close(&self, deadline: Instant) {
-        let session = self.0.keeper.close();
+        let session = self.0.keeper.close().await;
         if let Some(session) = session {
             session.end(&self.0.remote, deadline).await;
         }

@@ -10,6 +10,7 @@ use tokio::process::ChildStdin;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use toolweir_core::{Call, Error, Instant, Kind, Method, Notification, RawJson, ServerInfo};
 
 use super::hears::Hears;
@@ -49,17 +50,23 @@ pub(super) struct Connection {
     process_id: Option<u32>,
     message_cap: usize,
     stop: CancellationToken,
+    kill: CancellationToken,
+    /// Why it ended, with the child's last words: for the operator, not for clients.
+    epitaph: OnceLock<Error>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Connection {
-    /// Starts the program; `on_end` is called once, when it has ended.
+    /// Starts the program; `on_end` is called once, when it has ended, with the reason and the reason
+    /// in full. The task that ends with the child is one of
+    /// `children`.
     pub(super) fn start(
         name: &Arc<str>,
         program: &Program,
         limits: &Limits,
+        children: &TaskTracker,
         subscribers: Arc<Subscribers>,
-        on_end: impl FnOnce(&Self, &Error) + Send + 'static,
+        on_end: impl FnOnce(&Self, &Error, &Error) + Send + 'static,
     ) -> Result<Arc<Self>, Error> {
         let spawned = program.spawn()?;
         let (writer, queue) = mpsc::channel(WRITE_QUEUE);
@@ -72,6 +79,8 @@ impl Connection {
             process_id: spawned.process.id(),
             message_cap: limits.message,
             stop: CancellationToken::new(),
+            kill: CancellationToken::new(),
+            epitaph: OnceLock::new(),
             task: Mutex::new(None),
         });
         let words = LastWords::default();
@@ -95,8 +104,9 @@ impl Connection {
             writing,
             words,
             stop: connection.stop.clone(),
+            kill: connection.kill.clone(),
         };
-        let task = tokio::spawn(supervisor.run(on_end));
+        let task = children.spawn(supervisor.run(on_end));
         *connection.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         Ok(connection)
     }
@@ -176,6 +186,16 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// The error of a failed handshake, with the child's last words where it ended.
+    pub(super) fn in_full(&self, error: Error) -> Error {
+        match self.epitaph.get() {
+            Some(full) if error.kind() == Kind::Disconnected => full.clone(),
+            _ => error,
+        }
+    }
+}
+
 impl Ends for Connection {
     fn ended(&self) -> Option<Error> {
         self.waiting.ended()
@@ -184,9 +204,7 @@ impl Ends for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let Some(task) = self.task.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            task.abort();
-        }
+        self.kill.cancel();
     }
 }
 
@@ -265,12 +283,15 @@ struct Supervisor {
     writing: AbortHandle,
     words: LastWords,
     stop: CancellationToken,
+    kill: CancellationToken,
 }
 
 impl Supervisor {
-    async fn run(mut self, on_end: impl FnOnce(&Connection, &Error)) {
+    async fn run(mut self, on_end: impl FnOnce(&Connection, &Error, &Error)) {
         let error = loop {
             tokio::select! {
+                biased;
+                () = self.kill.cancelled() => break Error::new(Kind::Closed),
                 () = self.stop.cancelled() => break Error::new(Kind::Closed),
                 status = self.process.wait() => break self.explain(status).await,
                 pipe = self.pipes.join_next() => match pipe {
@@ -290,28 +311,39 @@ impl Supervisor {
             }
         };
         if let Some(connection) = self.connection.upgrade() {
+            let full = match self.words.tail() {
+                Some(words) if error.kind() == Kind::Disconnected => {
+                    let text = error.details().unwrap_or("the server ended");
+                    error.clone().message(format!("{text}: {words}"))
+                }
+                _ => error.clone(),
+            };
+            let _ = connection.epitaph.set(full.clone()); // it ends once
             connection.waiting.end(&error);
-            on_end(&connection, &error);
+            on_end(&connection, &error, &full);
         }
         self.pipes.shutdown().await; // closes stdin
-        let _ = self.process.end(END_PATIENCE).await;
+        let ended = tokio::select! {
+            biased;
+            () = self.kill.cancelled() => false,
+            _ = self.process.end(END_PATIENCE) => true,
+        };
+        if !ended {
+            self.process.kill().await;
+        }
     }
 
-    /// Why the child ended, in its own last words.
+    /// How the child ended.
     async fn explain(&mut self, status: std::io::Result<std::process::ExitStatus>) -> Error {
         // What it wrote just before its end may still be in the pipes. They end with its group, or stay open where a
         // process that left the group has them.
         self.writing.abort();
         let drained = async { while self.pipes.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(DRAIN_PATIENCE, drained).await;
-        let mut text = match status {
+        let text = match status {
             Ok(status) => format!("the server ended ({status})"),
             Err(error) => format!("the server ended ({error})"),
         };
-        if let Some(words) = self.words.tail() {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
         Error::new(Kind::Disconnected).message(text)
     }
 }

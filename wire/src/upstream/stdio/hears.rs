@@ -41,7 +41,7 @@ impl Hears {
             tokio::select! {
                 line = lines.next() => match line {
                     Ok(Some(Line::Whole(line))) => self.hear(line, &mut requests),
-                    Ok(Some(Line::TooLong)) => self.too_long(),
+                    Ok(Some(Line::TooLong { head, tail })) => self.too_long(&head, &tail),
                     Ok(None) | Err(_) => return Some(Error::new(Kind::Disconnected).message("the server closed its output")),
                 },
                 Some(_) = requests.tasks.join_next(), if !requests.tasks.is_empty() => requests.forget_done(),
@@ -157,15 +157,17 @@ impl Hears {
         }
     }
 
-    /// An answer over the cap cannot be told from others by its id; where one call alone waits, it is that one's.
-    fn too_long(&self) {
-        tracing::warn!(
-            server = &*self.name,
-            cap = self.limits.message,
-            "dropped a line over the cap"
-        );
-        if let Some(id) = self.waiting.sole_call() {
-            let text = format!("the server's answer is over {} bytes", self.limits.message);
+    /// An answer over the cap fails the call that its ends name; where they name none and one call alone waits, it is
+    /// that one's.
+    fn too_long(&self, head: &[u8], tail: &[u8]) {
+        let cap = self.limits.message;
+        tracing::warn!(server = &*self.name, cap, "dropped a line over the cap");
+        let id = match salvage::ends(head, tail) {
+            Meant::Answer(id) => Some(id),
+            _ => self.waiting.sole_call(),
+        };
+        if let Some(id) = id {
+            let text = format!("the server's answer is over {cap} bytes");
             self.waiting.answer(id, Err(Error::new(Kind::InvalidReply).message(text)));
         }
     }

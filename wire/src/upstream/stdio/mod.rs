@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
+use tokio_util::task::TaskTracker;
 use toolweir_core::{
     Call, Error, Instant, Kind, Method, Notification, Reply, Server, ServerInfo, ServerMessage,
     Subscriber,
@@ -41,6 +42,8 @@ struct Recipe {
     program: Program,
     options: Options,
     subscribers: Arc<Subscribers>,
+    /// A task for every child that has not ended.
+    children: TaskTracker,
     /// The program ended when it was asked in the modern way, so it is not asked so again.
     legacy_only: AtomicBool,
 }
@@ -54,6 +57,7 @@ impl StdioServer {
             program,
             options,
             subscribers: Arc::new(Subscribers::default()),
+            children: TaskTracker::new(),
             legacy_only: AtomicBool::new(false),
         };
         Self(Arc::new(Inner { recipe: Arc::new(recipe), keeper: Keeper::new() }))
@@ -79,7 +83,8 @@ impl Recipe {
         let attempt = async {
             if !self.legacy_only.load(Ordering::Relaxed) {
                 let connection = self.start(keeper)?;
-                match handshake::shake(&*connection, self.options.probe_timeout).await {
+                let shaken = handshake::shake(&*connection, self.options.probe_timeout).await;
+                match shaken.map_err(|error| connection.in_full(error)) {
                     Ok(agreed) => return Ok((connection, agreed)),
                     // Some legacy servers end when the first message is not `initialize`.
                     Err(error) if error.kind() == Kind::Disconnected => {
@@ -89,7 +94,9 @@ impl Recipe {
                 }
             }
             let connection = self.start(keeper)?;
-            let agreed = handshake::initialize(&*connection).await?;
+            let agreed = handshake::initialize(&*connection)
+                .await
+                .map_err(|error| connection.in_full(error))?;
             self.legacy_only.store(true, Ordering::Relaxed);
             Ok((connection, agreed))
         };
@@ -109,16 +116,17 @@ impl Recipe {
     fn start(&self, keeper: &Weak<Keeper<Connection>>) -> Result<Arc<Connection>, Error> {
         let (keeper, name) = (keeper.clone(), self.name.clone());
         let subscribers = self.subscribers.clone();
-        let on_end = move |connection: &Connection, error: &Error| {
+        let on_end = move |connection: &Connection, error: &Error, full: &Error| {
             if keeper.upgrade().is_some_and(|keeper| keeper.lose(connection, error)) {
-                tracing::warn!(server = &*name, %error, "lost");
-                subscribers.tell(&ServerMessage::Disconnected(error.clone()));
+                tracing::warn!(server = &*name, error = %full, "lost");
+                subscribers.tell(&ServerMessage::Disconnected(full.clone()));
             }
         };
         Connection::start(
             &self.name,
             &self.program,
             &self.options.limits,
+            &self.children,
             self.subscribers.clone(),
             on_end,
         )
@@ -176,9 +184,13 @@ impl Server for StdioServer {
     }
 
     async fn close(&self, deadline: Instant) {
-        if let Some(connection) = self.0.keeper.close() {
+        if let Some(connection) = self.0.keeper.close().await {
             connection.close(deadline).await;
         }
+        // Whatever child is left was killed when its connection was dropped.
+        self.0.recipe.children.close();
+        let left = self.0.recipe.children.wait();
+        let _ = tokio::time::timeout_at(deadline.into_std().into(), left).await;
     }
 }
 

@@ -91,6 +91,23 @@ async fn a_line_over_the_cap_fails_its_call_and_the_connection_lives() {
     assert_eq!(server.process_id(), process);
 }
 
+/// Beside other calls nobody knew whose answer it was, and the call waited until its deadline.
+#[tokio::test]
+async fn an_answer_over_the_cap_fails_its_own_call_at_once() {
+    let server = small();
+    let held = tool("hold", json!({}));
+    let mut held = Box::pin(server.call(&held));
+    for order in ["id first", "result first"] {
+        tokio::select! {
+            biased;
+            _ = &mut held => panic!("another call's answer was taken"),
+            result = call(&server, "large", json!({ "size": 1 << 20, "order": order })) => {
+                assert_eq!(result.unwrap_err().kind(), Kind::InvalidReply, "{order}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_request_over_the_cap_is_never_written() {
     let server = small();

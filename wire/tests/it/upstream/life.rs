@@ -43,9 +43,13 @@ async fn a_crash_fails_the_calls_in_flight_and_the_next_call_starts_it_again() {
     for error in [error, within(held).await.unwrap_err()] {
         assert_eq!((error.kind(), error.is_unsent()), (Kind::Disconnected, false));
         assert_eq!(error.server_name(), Some("peer"));
-        let text = error.to_string();
-        assert!(text.contains("out of cheese") && text.contains("exit status: 3"), "{text}");
+        // A child's words may hold anything; they are for the operator.
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("cheese") && text.contains("exit status: 3"), "{text}");
     }
+    listener.hears("disconnected", 1).await;
+    let loss = listener.losses.lock().unwrap()[0].to_string();
+    assert!(loss.contains("out of cheese") && loss.contains("exit status: 3"), "{loss}");
     assert!(call(&server, "echo", json!({})).await.is_ok());
     assert_ne!(pid(&server), first);
     listener.hears("connected 2025-11-25", 2).await;
@@ -95,7 +99,7 @@ async fn dropping_a_server_that_is_being_connected_kills_its_child() {
     let marker = format!("{}", std::process::id());
     let program = Program::new("sh").args(["-c", "sleep 1000; :", &marker]);
     let server = StdioServer::new("peer", program, Options::default());
-    let waits = |wanted: bool| until(move || sleeper(std::process::id()).is_some() == wanted);
+    let waits = async |wanted: bool| until(|| sleeper(&marker).is_some() == wanted).await;
     let connecting = tokio::spawn({
         let server = server.clone();
         async move { drop(server.connect(soon()).await) }
@@ -107,13 +111,13 @@ async fn dropping_a_server_that_is_being_connected_kills_its_child() {
     waits(false).await;
 }
 
-/// A child of `parent` that runs `sh` and sleeps.
-fn sleeper(parent: u32) -> Option<u64> {
+/// The `sh` that sleeps and carries `marker`.
+fn sleeper(marker: &str) -> Option<u64> {
     let entries = std::fs::read_dir("/proc").ok()?;
     entries.flatten().find_map(|entry| {
         let pid: u64 = entry.file_name().to_str()?.parse().ok()?;
         let line = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
-        (line.contains(&format!("sleep 1000; :\0{parent}\0")) && runs(pid)).then_some(pid)
+        (line.contains(&format!("sleep 1000; :\0{marker}\0")) && runs(pid)).then_some(pid)
     })
 }
 
@@ -165,10 +169,41 @@ async fn secrets_stay_out_of_debug_and_errors() {
     let program = program("legacy").args([secret]).env("TOKEN", secret);
     let server = StdioServer::new("peer", program.clone(), Options::default());
     assert!(!format!("{server:?} {program:?}").contains("canary"));
+    let listener = Listener::at(&server);
     let words = format!("token {secret} was refused");
-    let error = call(&server, "crash", json!({ "words": words })).await.unwrap_err();
-    let text = format!("{error} {error:?}");
+    call(&server, "crash", json!({ "words": words })).await.unwrap_err();
+    listener.hears("disconnected", 1).await;
+    let text = format!("{:?}", listener.losses.lock().unwrap());
     assert!(text.contains("was refused") && !text.contains("canary"), "{text}");
+}
+
+#[tokio::test]
+async fn a_child_that_cannot_begin_says_why() {
+    let error = call(&stdio("dies"), "echo", json!({})).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_unsent()), (Kind::Unreachable, true));
+    let text = error.to_string();
+    assert!(text.contains("no such database") && text.contains("exit status: 4"), "{text}");
+}
+
+/// The attempt was broken off, and its child killed some time after that.
+#[tokio::test]
+async fn close_waits_for_a_child_that_is_only_beginning() {
+    let marker = format!("closing-{}", std::process::id());
+    let program = Program::new("sh").args(["-c", "sleep 1000; :", &marker]);
+    let server = StdioServer::new("peer", program, Options::default());
+    let mut connecting = Box::pin(server.connect(soon()));
+    let child = Mutex::new(None);
+    tokio::select! {
+        biased;
+        _ = &mut connecting => panic!("it never answers"),
+        () = until(|| {
+            *child.lock().unwrap() = sleeper(&marker);
+            child.lock().unwrap().is_some()
+        }) => {}
+    }
+    within(server.close(soon())).await;
+    assert!(!exists(child.lock().unwrap().unwrap()));
+    assert_eq!(within(connecting).await.unwrap_err().kind(), Kind::Closed);
 }
 
 #[tokio::test]

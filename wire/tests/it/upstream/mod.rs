@@ -111,6 +111,7 @@ impl Peer for Caller {
 #[derive(Default)]
 struct Listener {
     heard: Mutex<Vec<String>>,
+    losses: Mutex<Vec<Error>>,
     changed: Notify,
 }
 
@@ -148,7 +149,10 @@ impl Subscriber for Listener {
     fn on_message(&self, message: ServerMessage) {
         let text = match message {
             ServerMessage::Connected(info) => format!("connected {}", info.protocol_version),
-            ServerMessage::Disconnected(_) => "disconnected".to_owned(),
+            ServerMessage::Disconnected(error) => {
+                self.losses.lock().unwrap().push(error);
+                "disconnected".to_owned()
+            }
             ServerMessage::Notification(note) => note.method.as_str().to_owned(),
             _ => "?".to_owned(),
         };

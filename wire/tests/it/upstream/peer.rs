@@ -88,6 +88,10 @@ fn play(script: &str) {
             ("server/discover", "modern") => result(id, &discovered(&["2026-07-28"])),
             ("server/discover", "silent") => {}
             ("server/discover", "exits") => std::process::exit(1),
+            ("server/discover" | "initialize", "dies") => {
+                eprintln!("no such database");
+                std::process::exit(4);
+            }
             ("server/discover", "hangs") => {}
             ("server/discover", "future") => {
                 let data = json!({ "supported": ["2030-01-01"], "requested": "2026-07-28" });
@@ -214,7 +218,13 @@ impl Tools {
             }
             "large" => {
                 let size = usize::try_from(arguments["size"].as_u64().unwrap_or(0)).unwrap_or(0);
-                result(id, &format!("\"{}\"", "y".repeat(size)));
+                match arguments["order"].as_str() {
+                    Some("result first") => line(&format!(
+                        r#"{{"result":"{}","jsonrpc":"2.0","id":{id}}}"#,
+                        "y".repeat(size)
+                    )),
+                    _ => result(id, &format!("\"{}\"", "y".repeat(size))),
+                }
                 if arguments["leave"] == true {
                     std::process::exit(0);
                 }
