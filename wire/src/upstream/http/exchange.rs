@@ -32,11 +32,13 @@ pub(super) struct Failed {
     pub(super) error: Error,
     /// The server refused the request because it does not know our session (any more).
     pub(super) session_gone: bool,
+    /// The refusal names no request: it was made before anything was carried out.
+    pub(super) unread: bool,
 }
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
-        Self { error, session_gone: false }
+        Self { error, session_gone: false, unread: false }
     }
 }
 
@@ -86,7 +88,8 @@ pub(super) async fn exchange(
     let (parts, body) = response.into_parts();
     let (status, headers) = (parts.status, parts.headers);
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-        return Err(Error::new(Kind::Throttled { retry_after: retry_after(&headers) }).into());
+        let error = Error::new(Kind::Throttled { retry_after: retry_after(&headers) });
+        return Err(throttled(error, body, remote.options.limits.depth).await.into());
     }
     let is = |kind: &str| {
         let value =
@@ -107,8 +110,7 @@ pub(super) async fn exchange(
     match answer {
         Some((_, Ok(result))) if status.is_success() => Ok(Answered { result, headers }),
         Some((ours, Err(object))) if ours || !status.is_success() => {
-            // A refusal that names no request was made before anything was carried out. One that does is an answer,
-            // but for the 404 that says so of a session.
+            // A refusal that names the request is an answer, but for the 404 that says so of a session.
             let error = message::server_error(object);
             let unknown = Kind::Protocol { code: message::code::METHOD_NOT_FOUND };
             let session_gone = head.has_session()
@@ -117,12 +119,12 @@ pub(super) async fn exchange(
                     StatusCode::BAD_REQUEST => !ours,
                     _ => false,
                 };
-            Err(Failed { error, session_gone })
+            Err(Failed { error, session_gone, unread: !ours })
         }
         _ if !status.is_success() => {
             let error = Error::new(Kind::Status { status: status.as_u16() });
             let refused = matches!(status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST);
-            Err(Failed { error, session_gone: head.has_session() && refused })
+            Err(Failed { error, session_gone: head.has_session() && refused, unread: true })
         }
         _ => match text {
             Err(error) => Err(error.into()),
@@ -130,6 +132,23 @@ pub(super) async fn exchange(
                 .message("the answer is no JSON-RPC response to the request")
                 .into()),
         },
+    }
+}
+
+/// A request for a pause, with the JSON-RPC error that came along; not waited for long, nor read far.
+async fn throttled(error: Error, body: Body, depth: usize) -> Error {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    const CAP: usize = 64 << 10;
+    let Ok(Ok(text)) = tokio::time::timeout(PATIENCE, collect(body, CAP)).await else {
+        return error;
+    };
+    match message::read(text, depth) {
+        Ok(Incoming::Response(message::Response { result: Err(object), .. }))
+            if object.member("code").is_some_and(|code| code.get::<i64>().is_ok()) =>
+        {
+            error.answered_with(object)
+        }
+        _ => error,
     }
 }
 

@@ -182,7 +182,7 @@ impl HttpServer {
                 return Err(failed.error);
             }
             self.0.lose(&session, &failed.error);
-            if std::mem::replace(&mut reopened, true) {
+            if !failed.unread || std::mem::replace(&mut reopened, true) {
                 return Err(failed.error);
             }
             session = self.session(call.deadline).await?;

@@ -91,6 +91,49 @@ async fn a_json_rpc_error_stands_above_its_status() {
     assert_eq!(web.of("tools/call").len(), 1);
 }
 
+/// The server's own words about a pause were lost.
+#[tokio::test]
+async fn a_pause_keeps_the_error_that_came_along() {
+    let object = r#"{"code":-32050,"message":"quota","data":{"team":1e2}}"#;
+    for status in ["429 Too Many Requests", "503 Service Unavailable"] {
+        let web = Web::start(move |seen| {
+            legacy(seen, |_| {
+                let body = format!(r#"{{"jsonrpc":"2.0","id":null,"error":{object}}}"#);
+                http(status, "Retry-After: 7\r\nContent-Type: application/json\r\n", &body)
+            })
+        })
+        .await;
+        let error = call(&web.server(), "x", json!({})).await.unwrap_err();
+        let pause = Some(Duration::from_secs(7));
+        assert_eq!(error.kind(), Kind::Throttled { retry_after: pause }, "{status}");
+        assert_eq!(error.rpc().map(RawJson::as_str), Some(object), "{status}");
+    }
+}
+
+/// A 404 that names the request may be an answer to it; it was sent a second time.
+#[tokio::test]
+async fn a_call_that_was_read_is_not_sent_again_in_a_new_session() {
+    let calls = AtomicUsize::new(0);
+    let web = Web::start(move |seen| {
+        legacy(seen, |seen| match calls.fetch_add(1, Ordering::SeqCst) {
+            0 => {
+                let body = json!({ "jsonrpc": "2.0", "id": seen.json()["id"],
+                                   "error": { "code": -32001, "message": "no session" } });
+                let json = "Content-Type: application/json\r\n";
+                http("404 Not Found", json, &body.to_string())
+            }
+            _ => result(seen, &json!({})),
+        })
+    })
+    .await;
+    let server = web.server();
+    let error = call(&server, "x", json!({})).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Protocol { code: -32001 });
+    assert_eq!((web.of("tools/call").len(), web.of("initialize").len()), (1, 1));
+    assert!(call(&server, "x", json!({})).await.is_ok());
+    assert_eq!((web.of("tools/call").len(), web.of("initialize").len()), (2, 2));
+}
+
 /// An unknown method answered with 404 cost the session, and the call was sent twice.
 #[tokio::test]
 async fn an_unknown_method_is_no_lost_session() {
