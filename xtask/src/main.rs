@@ -1,8 +1,9 @@
-//! Checks and measures toolweir: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask benchmarks`.
+//! Checks and measures toolweir: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask benchmarks`, `cargo xtask realworld`.
 
 mod benchmarks;
 mod ci;
 mod command;
+mod realworld;
 mod table;
 mod tidy;
 mod workspace;
@@ -31,6 +32,8 @@ enum Verb {
     /// Measures: every crate's criterion target, one table at the end
     #[command(visible_alias = "bench")]
     Benchmarks(benchmarks::Options),
+    /// Installs other people's MCP servers and clients and runs them through the gateway
+    Realworld(realworld::Options),
     /// Checks what no compiler does: layers, names, versions, dependency budgets, stray files
     Tidy,
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let done = Workspace::load().and_then(|workspace| match arguments.verb {
         Verb::Ci(options) => ci::run(&workspace, &options),
         Verb::Benchmarks(options) => benchmarks::run(&workspace, &options),
+        Verb::Realworld(options) => realworld::run(&workspace, &options),
         Verb::Tidy => tidy::run(&workspace),
     });
     match done {

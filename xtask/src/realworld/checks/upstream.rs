@@ -1,0 +1,79 @@
+//! A server over HTTP that goes away and comes back.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::super::client::{Client, text};
+use super::super::gateway::Gateway;
+use super::super::install::Place;
+use super::super::processes::{Running, until};
+use super::super::rows::Rows;
+use super::{containing, ensure};
+use crate::Failure;
+
+/// How long a server gets to be there, or to be there again.
+const LIMIT: Duration = Duration::from_secs(60);
+
+pub(super) fn run(place: &Place, rows: &mut Rows) -> Result<(), Failure> {
+    // Free a moment ago, and the system hands it out again last.
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let mut server = start(place, port)?;
+    let config = place.file("xtask/realworld/upstream.jsonc");
+    let envs = [("TOOLWEIR_REALWORLD_PORT", port.to_string())];
+    let gateway = Gateway::serve(place, "upstream", &config, &["remote"], &envs)?;
+    let mut client = gateway.client()?;
+    rows.check("upstream.tools", "a server over HTTP lists its 16 tools", || {
+        let count = client.tools()?.len();
+        ensure(count == 16, || format!("{count} tools"))?;
+        Ok(format!("{count} tools"))
+    });
+    rows.check("upstream.call", "it answers", || echo(&mut client, "before"));
+    server.end();
+    rows.check("upstream.gone", "once it has gone, a call is told so", || {
+        match echo(&mut client, "gone") {
+            Ok(_) => Err("a call was answered".into()),
+            Err(failure) => Ok(failure.to_string()),
+        }
+    });
+    rows.check("upstream.listed", "its tools are still listed", || {
+        let count = client.tools()?.len();
+        ensure(count == 16, || format!("{count} tools"))?;
+        Ok(format!("{count} tools"))
+    });
+    let _server = start(place, port)?;
+    rows.check("upstream.back", "once it is back, it is used again by the same gateway", || {
+        let mut refused = 0;
+        let answered = until(LIMIT, || {
+            let answered = echo(&mut client, "back").is_ok();
+            refused += u32::from(!answered);
+            answered
+        });
+        ensure(answered, || format!("not answered in 60 s, {refused} errors"))?;
+        Ok(format!("answered after {refused} errors"))
+    });
+    gateway.end()
+}
+
+fn echo(client: &mut Client, message: &str) -> Result<String, Failure> {
+    let result = client.call("remote__echo", &json!({ "message": message }))?;
+    containing(&text(&result), message)
+}
+
+/// Starts server-everything on a port and waits until it listens.
+fn start(place: &Place, port: u16) -> Result<Running, Failure> {
+    let log = File::create(place.folder.join("upstream-server.log"))?;
+    let mut command = place.command("mcp-server-everything");
+    let loopback = place.file("xtask/realworld/loopback.mjs");
+    command.arg("streamableHttp").env("PORT", port.to_string());
+    command.env("NODE_OPTIONS", format!("--import={}", loopback.display()));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    let server = Running::start(&mut command)?;
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let listens = until(LIMIT, || TcpStream::connect(address).is_ok());
+    ensure(listens, || "server-everything does not listen".into())?;
+    Ok(server)
+}
