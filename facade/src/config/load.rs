@@ -5,6 +5,8 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use jsonc_parser::ast::Value;
+
 use super::diagnostics::{ConfigErrors, Problem, Severity, Warning};
 use super::parse::parse;
 use super::policies::Policies;
@@ -48,24 +50,7 @@ impl Config {
         }
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut walk = Walk::new(Source::new(file_name, text), env);
-        let read = parse(&mut walk, text).and_then(|root| {
-            let mut fields = Fields::new(walk.object(&root, "the file")?);
-            let nowhere = fields.get("mcpServers").is_none() && fields.get("servers").is_none();
-            let servers = servers::read(&mut walk, &mut fields);
-            if nowhere {
-                walk.error(span(&root), "no servers: there is no `mcpServers`")
-                    .help(r#"add `"mcpServers": { "name": { "command": ".." } }`"#);
-            } else if servers.is_empty() && walk.is_clean() {
-                walk.warn(span(&root), "no server is configured").help("add one to `mcpServers`");
-            }
-            let settings = fields
-                .get("toolweir")
-                .and_then(|value| walk.object(value, "toolweir"))
-                .map(|object| settings::read(&mut walk, object));
-            let _ = fields.get("$schema");
-            fields.finish(&mut walk, Severity::Warning, "the file");
-            Some((servers, settings.unwrap_or_default()))
-        });
+        let read = parse(&mut walk, text).and_then(|root| whole(&mut walk, &root));
         let (source, problems) = walk.finish();
         match read {
             Some((servers, settings))
@@ -154,6 +139,26 @@ impl Config {
     pub fn warning_at(&self, place: &Place, message: impl Into<String>) -> Warning {
         Problem::new(Arc::clone(&self.source), Severity::Warning, Some(place.clone()), message)
     }
+}
+
+/// Reads the whole file.
+pub(super) fn whole(walk: &mut Walk<'_>, root: &Value<'_>) -> Option<(Vec<Server>, Settings)> {
+    let mut fields = Fields::new(walk.object(root, "the file")?);
+    let nowhere = fields.get("mcpServers").is_none() && fields.get("servers").is_none();
+    let servers = servers::read(walk, &mut fields);
+    if nowhere {
+        walk.error(span(root), "no servers: there is no `mcpServers`")
+            .help(r#"add `"mcpServers": { "name": { "command": ".." } }`"#);
+    } else if servers.is_empty() && walk.is_clean() {
+        walk.warn(span(root), "no server is configured").help("add one to `mcpServers`");
+    }
+    let settings = fields
+        .get("toolweir")
+        .and_then(|value| walk.object(value, "toolweir"))
+        .map(|object| settings::read(walk, object));
+    let _ = fields.get("$schema");
+    fields.finish(walk, Severity::Warning, "the file");
+    Some((servers, settings.unwrap_or_default()))
 }
 
 fn unreadable(name: &str, message: &str, help: &str) -> ConfigErrors {

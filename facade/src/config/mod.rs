@@ -28,6 +28,7 @@
 mod diagnostics;
 mod expand;
 mod hide;
+mod keys;
 mod load;
 mod parse;
 mod policies;
@@ -41,6 +42,7 @@ mod transport;
 mod walk;
 
 pub use self::diagnostics::{ConfigErrors, Problem, Severity, Warning};
+pub use self::keys::keys;
 pub use self::load::Config;
 pub use self::policies::{Breaker, Cache, Policies, RateLimit, Setting};
 pub use self::raw::Raw;

@@ -13,6 +13,7 @@ use super::raw::Raw;
 use super::secret::Secret;
 use super::source::Place;
 use super::walk::{Fields, Walk, clean, span};
+use crate::handlers::Handlers;
 
 /// Our own settings.
 #[derive(Clone, Debug, Default)]
@@ -235,8 +236,17 @@ fn handlers(walk: &mut Walk<'_>, value: &Value<'_>) -> Vec<Handler> {
         if walk.object(&property.value, &what).is_none() {
             continue;
         }
+        let before = walk.count();
         let handler = Raw::read(walk, &property.value, &what);
         let place = walk.place(span(&property.name));
+        // A part that could not be read would be told of twice.
+        if walk.count() == before
+            && let Err(mistake) = Handlers::default().with(request_type, handler.value())
+        {
+            let at = handler.key_place(&mistake.pointer).or(handler.place(&mistake.pointer));
+            let at = at.filter(|_| !mistake.pointer.is_empty()).unwrap_or(&place);
+            walk.error(at.bytes.clone(), format!("`{what}`: {}", mistake.what)).help(mistake.help);
+        }
         handlers.push(Handler { request_type: request_type.to_owned(), handler, place });
     }
     handlers

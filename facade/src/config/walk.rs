@@ -19,6 +19,7 @@ pub(super) struct Walk<'e> {
     source: Arc<Source>,
     env: &'e dyn Fn(&str) -> Option<String>,
     problems: Vec<Problem>,
+    asked: Vec<(usize, Vec<&'static str>)>,
     /// How bad an unset variable is: in a server that is switched off it does not matter.
     pub(super) unset: Severity,
 }
@@ -40,7 +41,13 @@ pub(super) fn clean(key: &str) -> String {
 
 impl<'e> Walk<'e> {
     pub(super) fn new(source: Source, env: &'e dyn Fn(&str) -> Option<String>) -> Self {
-        Self { source: Arc::new(source), env, problems: Vec::new(), unset: Severity::Error }
+        Self {
+            source: Arc::new(source),
+            env,
+            problems: Vec::new(),
+            asked: Vec::new(),
+            unset: Severity::Error,
+        }
     }
 
     /// The text with its secrets hidden, and all problems, which show no other.
@@ -53,6 +60,16 @@ impl<'e> Walk<'e> {
     /// Whether nothing was found to be wrong so far.
     pub(super) fn is_clean(&self) -> bool {
         self.problems.is_empty()
+    }
+
+    /// How much was found to be wrong so far.
+    pub(super) fn count(&self) -> usize {
+        self.problems.len()
+    }
+
+    /// The keys that were asked for, by the first byte of the object that was asked.
+    pub(super) fn asked(&self) -> &[(usize, Vec<&'static str>)] {
+        &self.asked
     }
 
     pub(super) fn error(&mut self, at: Range<usize>, message: impl Into<String>) -> &mut Problem {
@@ -317,5 +334,6 @@ impl<'a, 't> Fields<'a, 't> {
                 None => problem.help(format!("known here: {}", self.known.join(", "))),
             };
         }
+        walk.asked.push((span(self.object).start, self.known));
     }
 }

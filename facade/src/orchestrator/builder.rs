@@ -318,6 +318,7 @@ impl Builder {
             started: TokioClock.now(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            ended: CancellationToken::new(),
         })))
     }
 }

@@ -21,7 +21,7 @@ impl Orchestrator {
         let Some(lookup) = lookup(endpoint, call) else {
             self.observe_cache(CacheUse::Bypass);
             let mut write = Write { orchestrator: self, endpoint, may_have_run: may_write(call) };
-            let result = endpoint.call(call, &self.0.observers, paid).await;
+            let result = self.asked(endpoint, call, paid).await;
             write.may_have_run &= !result.as_ref().is_err_and(Error::is_unsent);
             return result;
         };
@@ -29,7 +29,7 @@ impl Orchestrator {
             let (this, endpoint, mut call) = (self.clone(), endpoint.clone(), call.clone());
             // Others may wait for the same longer than this caller does.
             call.deadline = None;
-            async move { endpoint.call(&call, &this.0.observers, paid).await }
+            async move { this.asked(&endpoint, &call, paid).await }
         };
         let fetched = self.0.store.get_or_fetch(lookup, Box::pin(fetch));
         let result = match call.deadline {
@@ -50,6 +50,17 @@ impl Orchestrator {
             Err(_) => CacheUse::Miss,
         });
         result
+    }
+
+    /// The endpoint's own answer; where the orchestrator ends first, the call ends with it.
+    async fn asked(&self, endpoint: &Endpoint, call: &Call, paid: bool) -> Result<Reply, Error> {
+        tokio::select! {
+            biased;
+            result = endpoint.call(call, &self.0.observers, paid) => result,
+            () = self.0.ended.cancelled() => {
+                Err(Error::new(toolweir_core::Kind::Closed).server(endpoint.name.clone()).ambiguous())
+            }
+        }
     }
 
     fn observe_cache(&self, result: CacheUse) {

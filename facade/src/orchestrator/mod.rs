@@ -59,6 +59,8 @@ struct Inner {
     started: Instant,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Every server is closed: what is still in flight will not be answered.
+    ended: CancellationToken,
 }
 
 impl Orchestrator {
@@ -203,7 +205,8 @@ impl Orchestrator {
         self.0.endpoints.iter().find(|endpoint| endpoint.id == id)
     }
 
-    /// Ends everything in good order by the time `grace` is over: no new call is taken, servers are closed, tasks end.
+    /// Ends everything in good order by the time `grace` is over: no new call is taken, servers are closed, tasks end,
+    /// and so does every call that is still in flight.
     pub async fn shutdown(&self, grace: Duration) {
         self.0.stop.cancel();
         self.0.tasks.close();
@@ -220,6 +223,7 @@ impl Orchestrator {
         // A server of the user's own may ignore its deadline; its close is then given up.
         let latest = deadline + Duration::from_secs(1);
         let _ = tokio::time::timeout_at(latest.into_std().into(), all).await;
+        self.0.ended.cancel();
     }
 }
 

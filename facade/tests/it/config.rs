@@ -162,7 +162,7 @@ fn our_settings_are_read() {
           "listen":"0.0.0.0:8808","admin":"[::1]:9464","token":"${{TOKEN}}",
           "allowedHosts":["Tools.example:8808","[::1]"],"allowedOrigins":["https://App.example"],
           "routes":{{"notifications":["slack","x"]}},"defaultCapability":"github",
-          "handlers":{{"notifications":{{"tool":"post","arguments":{{"text":"${{HOME}} {{text}}","n":1.5,"l":[true,null]}}}}}},
+          "handlers":{{"notifications":{{"tool":"post","defaults":{{"text":"${{HOME}} {{text}}","n":1.5,"l":[true,null]}}}}}},
           "breaker":false,"rateLimit":{{"requestsPerSecond":0.5,"burst":2,"maxWaitMs":0}},
           "cache":{{"maxEntries":7,"maxBytes":8,"ttlMs":9}},"timeoutMs":10,"connectTimeoutMs":11,
           "alerts":{{"highLatencyMs":1,"errorsInLast100":2,"errorRate":0.5,"latencyP99Ms":3,"latencyP50Ms":4}}}}}}"#
@@ -177,9 +177,9 @@ fn our_settings_are_read() {
     assert_eq!(settings.routes[0].capabilities, ["slack", "x"]);
     assert_eq!(settings.default_capability.as_deref(), Some("github"));
     let handler = &settings.handlers[0];
-    assert_eq!(handler.handler.value()["arguments"]["text"], "/srv/ada {text}");
-    assert_eq!(handler.handler.value()["arguments"]["n"], 1.5);
-    assert_eq!(handler.handler.value()["arguments"]["l"], serde_json::json!([true, null]));
+    assert_eq!(handler.handler.value()["defaults"]["text"], "/srv/ada {text}");
+    assert_eq!(handler.handler.value()["defaults"]["n"], 1.5);
+    assert_eq!(handler.handler.value()["defaults"]["l"], serde_json::json!([true, null]));
     let place = |place: Option<&toolweir::config::Place>| place.map(ToString::to_string);
     assert_eq!(place(handler.handler.place("/tool")), Some("5:47".to_owned()));
     assert_eq!(place(handler.handler.key_place("/tool")), Some("5:40".to_owned()));

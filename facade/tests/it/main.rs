@@ -1,7 +1,9 @@
 //! The facade's tests: through its public interface, one binary.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod cli;
 mod config;
 mod demo_servers;
+mod effects;
 mod handlers;
 mod orchestrator;

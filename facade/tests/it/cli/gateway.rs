@@ -1,0 +1,110 @@
+//! `toolweir serve` and `toolweir health`.
+
+use std::time::Duration;
+
+use serde_json::json;
+use toolweir::core::{Call, Clock, Server, TokioClock};
+use toolweir::wire::{Endpoint, HttpServer, Options};
+
+use super::{Folder, Gateway, KILL, TERM, is_alive, kill, run, two_servers};
+
+fn client(gateway: &Gateway) -> HttpServer {
+    HttpServer::new("gateway", Endpoint::new(&gateway.url()).unwrap(), Options::default()).unwrap()
+}
+
+async fn search(client: &HttpServer) -> String {
+    let arguments = json!({ "query": "weir" }).into();
+    let call = Call::tool("hub__search_repositories", &arguments).unwrap();
+    let call = call.deadline(TokioClock.now() + super::PATIENCE);
+    client.call(&call).await.unwrap().result.as_str().to_owned()
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_and_no_child_is_left() {
+    for signal in [TERM, 2] {
+        let gateway = Gateway::start(&two_servers(""), &[]).await;
+        let client = client(&gateway);
+        assert!(search(&client).await.contains("river/weir"));
+        let children = gateway.children().await;
+        assert!(children.len() == 2 && children.iter().all(|child| is_alive(*child)));
+        let begun = TokioClock.now();
+        let run = gateway.end(signal).await;
+        assert_eq!((run.exit, run.stdout.as_str()), (0, ""), "{run:?}");
+        assert!(TokioClock.now() - begun < Duration::from_secs(8));
+        for child in children {
+            assert!(!is_alive(child), "{child}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_killed_child_is_replaced_and_the_next_call_answers() {
+    let gateway = Gateway::start(&two_servers(""), &[]).await;
+    let client = client(&gateway);
+    assert!(search(&client).await.contains("river/weir"));
+    let before = gateway.children().await;
+    kill(i32::try_from(before[0]).unwrap(), KILL);
+    while is_alive(before[0]) {
+        tokio::task::yield_now().await;
+    }
+    assert!(search(&client).await.contains("river/weir"));
+    let after = gateway.children().await;
+    assert_eq!(after.len(), 2);
+    assert!(after[0] != before[0] && after[1] == before[1], "{before:?} {after:?}");
+    assert_eq!(gateway.end(TERM).await.exit, 0);
+    assert!(!is_alive(after[0]));
+}
+
+#[tokio::test]
+async fn other_machines_need_a_token() {
+    let folder = Folder::with(r#"{"mcpServers":{"s":{"capabilities":["c"]}}}"#);
+    for address in ["0.0.0.0:0", "[::]:0"] {
+        let plain = run(&folder, &["serve", "--listen", address]).await;
+        assert_eq!(plain.exit, 6, "{plain:?}");
+        assert!(plain.stderr.contains("no token is configured"), "{plain:?}");
+        let json = run(&folder, &["serve", "--listen", address, "--json"]).await;
+        assert_eq!(json.error()["code"], "config");
+    }
+    let config = r#"{"mcpServers":{"s":{"capabilities":["c"]}},"toolweir":{"token":"${PROGRAM}"}}"#;
+    let gateway = Gateway::start(config, &["--listen", "0.0.0.0:0"]).await;
+    assert_eq!(gateway.end(TERM).await.exit, 0);
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_of() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let run =
+        run(&Folder::with(&two_servers("")), &["serve", "--listen", &address, "--json"]).await;
+    assert_eq!(run.exit, 1, "{run:?}");
+    assert!(run.error()["message"].as_str().unwrap().contains(&address), "{run:?}");
+}
+
+#[tokio::test]
+async fn health_tells_of_every_server() {
+    let config = r#"{
+      "mcpServers": {
+        "hub": { "command": "${PROGRAM}", "args": ["demo-server", "github"] },
+        "dead": { "command": "/nonexistent/toolweir-test" }
+      },
+      "toolweir": { "listen": "127.0.0.1:0", "admin": "127.0.0.1:0" }
+    }"#;
+    let gateway = Gateway::start(config, &[]).await;
+    let client = client(&gateway);
+    assert!(search(&client).await.contains("river/weir"));
+    let health = gateway.health(&[]).await;
+    assert_eq!(health.exit, 7, "one of two is not there: {health:?}");
+    let told = health.json();
+    assert_eq!(told["servers"]["hub"]["total_operations"], 1);
+    assert_eq!(told["upstreams"][1]["health_status"], "unhealthy");
+    assert_eq!(gateway.end(TERM).await.exit, 0);
+}
+
+#[tokio::test]
+async fn health_of_nobody_is_unreachable() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{free}");
+    let run = run(&Folder::new(), &["health", "--url", &url, "--json"]).await;
+    assert_eq!((run.exit, run.stdout.as_str()), (4, ""), "{run:?}");
+    assert_eq!(run.error()["code"], "unreachable");
+}
