@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use toolweir::Orchestrator;
 use toolweir::core::{Call, Error, Instant, Kind, Method, Notification, Peer, RawJson, Reply};
 
 use super::Source;
 use super::failure::Failure;
 use super::output::Output;
-use super::source;
+use super::{near, source};
 
 pub(crate) async fn call(
     source: &Source,
@@ -25,8 +26,43 @@ pub(crate) async fn call(
     let mut call = call.peer(Arc::new(Terminal(output)));
     call.params = params.or(call.params);
     let result = orchestrator.call(&call).await;
+    let unknown = match &result {
+        Err(error) => unknown(&orchestrator, tool, error.kind()).await,
+        Ok(_) => None,
+    };
     orchestrator.shutdown(Duration::from_secs(5)).await;
-    show(result, output)
+    match unknown {
+        Some(failure) => Err(failure),
+        None => show(result, output),
+    }
+}
+
+/// Whether the call failed because there is no such tool; then it says which there are.
+async fn unknown(orchestrator: &Orchestrator, tool: &str, kind: Kind) -> Option<Failure> {
+    const INVALID_PARAMS: i64 = -32602; // what a server says of a tool that it does not have
+    if !matches!(kind, Kind::NotFound | Kind::Protocol { code: INVALID_PARAMS }) {
+        return None;
+    }
+    let servers = orchestrator.ready(source::PATIENCE).await;
+    if servers.iter().any(|server| server.tools.iter().any(|name| name == tool)) {
+        return None;
+    }
+    let names = servers.iter().flat_map(|server| server.tools.iter().map(String::as_str));
+    let near = near::names(tool, names);
+    let mut message = format!("unknown tool: `{tool}`; ");
+    message.push_str(&match near.join("` or `") {
+        near if near.is_empty() => "`toolweir list` shows those that there are".to_owned(),
+        near => format!("did you mean `{near}`?"),
+    });
+    let away: Vec<&str> = servers
+        .iter()
+        .filter(|server| !server.is_listed)
+        .map(|server| server.name.as_str())
+        .collect();
+    if !away.is_empty() {
+        message.push_str(&format!(" Not reached: {}", away.join(", ")));
+    }
+    Some(Failure::not_found(message))
 }
 
 pub(crate) async fn route(

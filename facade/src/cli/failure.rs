@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use toolweir::BuildError;
-use toolweir::config::ConfigErrors;
+use toolweir::config::{ConfigErrors, Problem, Severity};
 use toolweir::core::{Error, Kind, RawJson};
 
 /// A failure as the user sees it.
@@ -11,16 +11,19 @@ use toolweir::core::{Error, Kind, RawJson};
 pub(crate) struct Failure {
     pub(crate) exit: u8,
     /// A short stable name.
-    pub(crate) code: String,
+    pub(crate) code: &'static str,
+    /// In one line.
     pub(crate) message: String,
+    /// What people are shown instead.
+    pub(crate) shown: Option<Box<str>>,
     pub(crate) server: Option<String>,
     /// A server's own error object.
     pub(crate) rpc: Option<RawJson>,
 }
 
 impl Failure {
-    fn new(exit: u8, code: &str, message: impl Into<String>) -> Self {
-        Self { exit, code: code.to_owned(), message: message.into(), server: None, rpc: None }
+    fn new(exit: u8, code: &'static str, message: impl Into<String>) -> Self {
+        Self { exit, code, message: message.into(), shown: None, server: None, rpc: None }
     }
 
     pub(crate) fn unexpected(message: impl Into<String>) -> Self {
@@ -29,6 +32,11 @@ impl Failure {
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(2, "usage", message)
+    }
+
+    /// What was asked for is not there.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(2, Kind::NotFound.name(), message)
     }
 
     pub(crate) fn authentication(message: impl Into<String>) -> Self {
@@ -70,7 +78,13 @@ impl From<Error> for Failure {
 
 impl From<ConfigErrors> for Failure {
     fn from(errors: ConfigErrors) -> Self {
-        Self::config(errors.render(false))
+        let line = |problem: &Problem| {
+            let place = problem.place().map_or_else(String::new, |place| format!("{place}:"));
+            format!("{}:{place} {}", problem.file(), problem.message())
+        };
+        let is_error = |problem: &&Problem| problem.severity() == Severity::Error;
+        let lines: Vec<String> = errors.problems().iter().filter(is_error).map(line).collect();
+        Self { shown: Some(errors.render(false).into()), ..Self::config(lines.join("; ")) }
     }
 }
 

@@ -7,6 +7,7 @@ mod demo;
 mod failure;
 mod health;
 mod list;
+mod near;
 mod output;
 mod serve;
 mod source;
@@ -120,7 +121,10 @@ struct Source {
 
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
     let output = Output { json: cli.json };
     log(matches!(cli.command, Command::Demo { .. } | Command::DemoServer { .. }));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -134,6 +138,23 @@ pub(crate) fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => output.fail(&failure),
     }
+}
+
+/// Shows the help, the version, or what is wrong with the arguments.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || std::env::args_os().all(|argument| argument != "--json") {
+        let _ = error.print(); // a reader that has gone is no failure
+        return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+    }
+    let text = error.to_string();
+    let message = match text.strip_prefix("error: ") {
+        Some(told) => {
+            let first = told.split("\n\n").next().unwrap_or_default();
+            first.split_whitespace().collect::<Vec<_>>().join(" ")
+        }
+        None => "a command is missing; --help shows them".to_owned(), // the text is the help
+    };
+    Output { json: true }.fail(&Failure::usage(message))
 }
 
 async fn run(command: Command, output: Output) -> Result<ExitCode, Failure> {

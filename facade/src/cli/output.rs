@@ -46,8 +46,8 @@ impl Output {
                 }
             }
             self.note(&serde_json::json!({ "error": error }).to_string());
-        } else if failure.code == "config" {
-            self.note(failure.message.trim_end());
+        } else if let Some(shown) = &failure.shown {
+            self.note(shown.trim_end());
         } else {
             self.note(&format!("error: {}", failure.message));
         }

@@ -1,8 +1,11 @@
 //! The program itself, as people and other programs meet it.
 
+mod calls;
 mod check;
 mod gateway;
+mod help;
 mod lists;
+mod secrets;
 mod stdio;
 
 use std::net::SocketAddr;
