@@ -85,12 +85,17 @@ enum Command {
         #[command(flatten)]
         source: Source,
     },
-    /// Show the dashboard of a running gateway (its `admin` listener).
+    /// Show the dashboard of a running gateway that has an `admin` listener.
     Health {
-        /// Where it listens.
-        #[arg(long, default_value = "http://127.0.0.1:9464", env = "TOOLWEIR_ADMIN_URL")]
+        /// Where its `admin` listener is.
+        #[arg(
+            long,
+            default_value = "http://127.0.0.1:9464",
+            env = "TOOLWEIR_ADMIN_URL",
+            hide_env_values = true
+        )]
         url: String,
-        /// Its token, where it asks for one; the variable TOOLWEIR_TOKEN serves as well.
+        /// Its token, where it asks for one; better given in the environment, where others do not see it.
         #[arg(long, env = "TOOLWEIR_TOKEN", hide_env_values = true)]
         token: Option<String>,
     },
@@ -114,7 +119,7 @@ enum Command {
 /// Where the configuration is.
 #[derive(Args, Debug)]
 struct Source {
-    /// The configuration file.
+    /// The configuration file [default: ./toolweir.jsonc, or else ./.mcp.json].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
