@@ -4,6 +4,7 @@ mod child;
 mod handshake;
 mod http;
 mod keeper;
+mod listening;
 mod outgoing;
 mod salvage;
 mod stdio;

@@ -24,6 +24,8 @@ struct Entry {
     answer: oneshot::Sender<Result<RawJson, Error>>,
     origin: Option<Origin>,
     sent: bool,
+    /// A subscription, which stays for as long as the connection and is nobody's call.
+    standing: bool,
 }
 
 /// Whose call it is, and the way back to them.
@@ -79,14 +81,40 @@ impl Waiting {
         if let Some(error) = &table.ended {
             return Err(error.clone().unsent());
         }
-        if table.calls.len() >= self.cap {
+        if table.calls.len() >= self.cap
+            && table.calls.values().filter(|entry| !entry.standing).count() >= self.cap
+        {
             return Err(
                 Error::new(Kind::Overloaded).message(format!("{} calls in flight", self.cap))
             );
         }
         let (answer, receiver) = oneshot::channel();
-        table.calls.insert(id, Entry { answer, origin, sent: false });
+        table.calls.insert(id, Entry { answer, origin, sent: false, standing: false });
         Ok(receiver)
+    }
+
+    /// Enters a subscription; refused where the connection has ended.
+    pub(super) fn enter_standing(
+        &self,
+        id: u64,
+    ) -> Result<oneshot::Receiver<Result<RawJson, Error>>, Error> {
+        let mut table = self.table();
+        if let Some(error) = &table.ended {
+            return Err(error.clone());
+        }
+        let (answer, receiver) = oneshot::channel();
+        table.calls.insert(id, Entry { answer, origin: None, sent: false, standing: true });
+        Ok(receiver)
+    }
+
+    /// Ends a subscription that the peer has cancelled.
+    pub(super) fn end_standing(&self, id: u64) {
+        let mut table = self.table();
+        if table.calls.get(&id).is_some_and(|entry| entry.standing)
+            && let Some(entry) = table.calls.remove(&id)
+        {
+            let _ = entry.answer.send(Ok(RawJson::EMPTY_OBJECT)); // its task may have ended
+        }
     }
 
     /// Why the connection ended, where it has.
@@ -157,7 +185,7 @@ impl Waiting {
     /// The one call in flight, where there is just one.
     pub(super) fn sole_call(&self) -> Option<u64> {
         let table = self.table();
-        let mut ids = table.calls.keys();
+        let mut ids = table.calls.iter().filter(|(_, entry)| !entry.standing).map(|(id, _)| id);
         match (ids.next(), ids.next()) {
             (Some(id), None) => Some(*id),
             _ => None,

@@ -1,59 +1,108 @@
 //! The stream on which an HTTP server tells what nobody asked for: a GET in the legacy era, `subscriptions/listen` in
-//! the modern one. A lost stream is opened again.
+//! the modern one.
 
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming as Body;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use toolweir_core::{Error, Method, RawJson, ServerMessage};
+use toolweir_core::{Error, Method, ServerInfo, ServerMessage};
 
 use super::Remote;
 use super::exchange;
 use super::session::{Head, Session};
 use crate::message::{self, Id, Incoming};
 use crate::sse;
-use crate::version::{Era, MODERN, meta, own_identity};
+use crate::upstream::listening::{self, End, Listens, Opening};
+use crate::version::Era;
 
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-/// Listens as long as the session lives, which owns this task. Ends where the server offers no such stream.
-pub(super) async fn listen(remote: Arc<Remote>, session: Weak<Session>) {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let Some((era, head)) = session.upgrade().and_then(|session| wanted(&session)) else {
-            return;
-        };
-        let opened = match era {
-            Era::Legacy => open_legacy(&remote, &head).await,
-            Era::Modern => open_modern(&remote, &head).await,
-        };
-        match opened {
-            Ok(response) if is_stream(&response) => {
-                pause = FIRST_PAUSE;
-                read(&remote, &head, response.into_body()).await;
-            }
-            // Not offered, or (404) the session is gone, which the next call finds out and mends.
-            Ok(response) if is_final(response.status()) => return,
-            Ok(_) | Err(_) => {}
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-    }
+/// Listens for ever; the session owns this task.
+pub(super) fn listen(
+    remote: Arc<Remote>,
+    session: &Session,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (era, info) = (session.era(), session.info());
+    let head = match era {
+        Era::Legacy => session.plain_head(),
+        Era::Modern => Head::modern(&Method::SUBSCRIPTIONS_LISTEN, None),
+    };
+    let (wishes, subscribers) = (remote.wishes.clone(), remote.subscribers.clone());
+    let link = Link { remote, era, head, info: info.clone() };
+    listening::keep(link, wishes, subscribers, info)
 }
 
-/// How to listen; `None` where a modern server tells of no changes.
-fn wanted(session: &Session) -> Option<(Era, Head)> {
-    match session.era() {
-        Era::Legacy => Some((Era::Legacy, session.plain_head())),
-        Era::Modern if wants_listen(session) => {
-            Some((Era::Modern, Head::modern(&Method::SUBSCRIPTIONS_LISTEN, None)))
+struct Link {
+    remote: Arc<Remote>,
+    era: Era,
+    head: Head,
+    info: Arc<ServerInfo>,
+}
+
+/// An open stream and what of it is not read yet.
+struct Stream {
+    body: Body,
+    decoder: sse::Decoder,
+}
+
+impl Listens for Link {
+    type Stream = Stream;
+
+    async fn open(&self) -> Opening<Stream> {
+        let opened = match self.era {
+            Era::Legacy => open_legacy(&self.remote, &self.head).await,
+            Era::Modern => match self.remote.wishes.params(&self.info) {
+                Some(params) => {
+                    let id = Id::own(self.remote.next_id());
+                    let body = message::request(&id, &Method::SUBSCRIPTIONS_LISTEN, Some(&params));
+                    exchange::post(&self.remote, &self.head, body).await
+                }
+                None => return Opening::Nothing,
+            },
+        };
+        match opened {
+            Ok(response) if is_stream(&response) => Opening::Opened(Stream {
+                body: response.into_body(),
+                decoder: sse::Decoder::new(self.remote.options.limits.message),
+            }),
+            // Not offered, or (404) the session is gone, which the next call finds out and mends.
+            Ok(response) if is_final(response.status()) => Opening::Nothing,
+            Ok(_) | Err(_) => Opening::Failed,
         }
-        Era::Modern => None,
+    }
+
+    async fn read(&self, stream: &mut Stream) -> End {
+        let (remote, mut events) = (&self.remote, Vec::new());
+        while let Some(Ok(frame)) = stream.body.frame().await {
+            let Some(data) = frame.data_ref() else { continue };
+            if stream.decoder.push(data, &mut events).is_err() {
+                tracing::warn!(
+                    server = &*remote.name,
+                    "an event over the cap; the stream is opened again"
+                );
+                return End::Lost;
+            }
+            for event in events.drain(..) {
+                match message::read(event.data, remote.options.limits.depth) {
+                    Ok(Incoming::Notification(notification)) => {
+                        if !listening::is_acknowledgement(&notification) {
+                            remote.subscribers.tell(&ServerMessage::Notification(notification));
+                        }
+                    }
+                    // The subscription's end.
+                    Ok(Incoming::Response(response)) => {
+                        return End::of(&response.result.map_err(message::server_error));
+                    }
+                    // It belongs to no call, so only a ping can be answered; the rest is refused.
+                    Ok(Incoming::Request(request)) => {
+                        exchange::asked(remote, &self.head, request, None);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        End::Lost
     }
 }
 
@@ -79,52 +128,4 @@ async fn open_legacy(remote: &Remote, head: &Head) -> Result<Response<Body>, Err
     head.write(request.headers_mut());
     let response = remote.client.request(request).await;
     response.map_err(|error| Error::new(toolweir_core::Kind::Disconnected).caused_by(error))
-}
-
-/// Whether the server tells of changes at all.
-fn wants_listen(session: &Session) -> bool {
-    let info = session.info();
-    ["tools", "prompts", "resources"].iter().any(|list| list_changed(&info.capabilities, list))
-}
-
-fn list_changed(capabilities: &RawJson, list: &str) -> bool {
-    let Some(list) = capabilities.member(list).map(|part| part.to_json()) else { return false };
-    list.member("listChanged").is_some_and(|value| value.as_bytes() == b"true")
-}
-
-async fn open_modern(remote: &Remote, head: &Head) -> Result<Response<Body>, Error> {
-    let params = RawJson::from(serde_json::json!({
-        "notifications": { "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true },
-        "_meta": { meta::VERSION: MODERN, meta::CAPABILITIES: {}, meta::CLIENT_INFO: own_identity() },
-    }));
-    let body =
-        message::request(&Id::own(remote.next_id()), &Method::SUBSCRIPTIONS_LISTEN, Some(&params));
-    exchange::post(remote, head, body).await
-}
-
-/// Hands on notifications until the stream ends.
-async fn read(remote: &Arc<Remote>, head: &Head, mut body: Body) {
-    let limits = &remote.options.limits;
-    let (mut decoder, mut events) = (sse::Decoder::new(limits.message), Vec::new());
-    while let Some(Ok(frame)) = body.frame().await {
-        let Some(data) = frame.data_ref() else { continue };
-        if decoder.push(data, &mut events).is_err() {
-            tracing::warn!(
-                server = &*remote.name,
-                "an event over the cap; the stream is opened again"
-            );
-            return;
-        }
-        for event in events.drain(..) {
-            match message::read(event.data, limits.depth) {
-                Ok(Incoming::Notification(notification)) => {
-                    remote.subscribers.tell(&ServerMessage::Notification(notification));
-                }
-                Ok(Incoming::Response(_)) => return, // the subscription's end
-                // It belongs to no call, so only a ping can be answered; the rest is refused.
-                Ok(Incoming::Request(request)) => exchange::asked(remote, head, request, None),
-                _ => {}
-            }
-        }
-    }
 }

@@ -24,6 +24,7 @@ use self::connector::HttpClient;
 use self::exchange::Failed;
 use self::session::Session;
 use super::keeper::Keeper;
+use super::listening::Wishes;
 use super::subscribers::Subscribers;
 use super::waiting::Origin;
 use super::{Options, outgoing, until};
@@ -118,7 +119,9 @@ struct Remote {
     client: HttpClient,
     options: Options,
     ids: AtomicU64,
-    subscribers: Subscribers,
+    subscribers: Arc<Subscribers>,
+    /// Resources whose updates are wanted of a modern server.
+    wishes: Arc<Wishes>,
     /// Cancellations and answers that are sent beside the calls.
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -147,7 +150,8 @@ impl HttpServer {
             client,
             options,
             ids: AtomicU64::new(1),
-            subscribers: Subscribers::default(),
+            subscribers: Arc::default(),
+            wishes: Arc::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             places,
@@ -169,6 +173,9 @@ impl HttpServer {
             Error::new(Kind::Overloaded).message(format!("{} calls in flight", limits.in_flight))
         })?;
         let mut session = self.session(call.deadline).await?;
+        if let Some(answer) = self.0.remote.wishes.answer(call, session.era()) {
+            return answer;
+        }
         let mut reopened = false;
         loop {
             let failed = match self.exchange_in(&session, call).await {

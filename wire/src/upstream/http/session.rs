@@ -98,7 +98,7 @@ impl Session {
         };
         let info = agreed.info.clone();
         let session = Arc::new(Self { agreed, id, listening: Mutex::new(None) });
-        let task = tokio::spawn(listen::listen(remote.clone(), Arc::downgrade(&session)));
+        let task = tokio::spawn(listen::listen(remote.clone(), &session));
         *session.listening.lock().unwrap_or_else(PoisonError::into_inner) = Some(AbortOnDrop(task));
         remote.subscribers.tell(&ServerMessage::Connected(info));
         Ok(session)

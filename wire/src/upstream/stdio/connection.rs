@@ -14,11 +14,13 @@ use tokio_util::task::TaskTracker;
 use toolweir_core::{Call, Error, Instant, Kind, Method, Notification, RawJson, ServerInfo};
 
 use super::hears::Hears;
+use super::listen::Link as Listening;
 use crate::Limits;
 use crate::message::{self, Id};
 use crate::upstream::child::{LastWords, Process, Program};
 use crate::upstream::handshake::{Agreed, Link};
-use crate::upstream::keeper::Ends;
+use crate::upstream::keeper::{AbortOnDrop, Ends};
+use crate::upstream::listening::{self, Wishes};
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::subscribers::Subscribers;
 use crate::upstream::until;
@@ -54,6 +56,7 @@ pub(super) struct Connection {
     /// Why it ended, with the child's last words: for the operator, not for clients.
     epitaph: OnceLock<Error>,
     task: Mutex<Option<JoinHandle<()>>>,
+    listening: Mutex<Option<AbortOnDrop>>,
 }
 
 impl Connection {
@@ -82,6 +85,7 @@ impl Connection {
             kill: CancellationToken::new(),
             epitaph: OnceLock::new(),
             task: Mutex::new(None),
+            listening: Mutex::new(None),
         });
         let words = LastWords::default();
         let mut pipes = JoinSet::new();
@@ -113,6 +117,20 @@ impl Connection {
 
     pub(super) fn agree(&self, agreed: Agreed) {
         let _ = self.agreed.set(agreed); // once, before anyone else sees the connection
+    }
+
+    /// Has a modern child tell what it would not tell unasked, for as long as it lives.
+    pub(super) fn listen(self: &Arc<Self>, wishes: &Arc<Wishes>, subscribers: &Arc<Subscribers>) {
+        let Some(info) = self.info().filter(|_| self.era() == Era::Modern) else { return };
+        let link = Listening {
+            connection: Arc::downgrade(self),
+            waiting: self.waiting.clone(),
+            writer: self.writer.downgrade(),
+            wishes: wishes.clone(),
+            info: info.clone(),
+        };
+        let task = tokio::spawn(listening::keep(link, wishes.clone(), subscribers.clone(), info));
+        *self.listening.lock().unwrap_or_else(PoisonError::into_inner) = Some(AbortOnDrop(task));
     }
 
     pub(super) fn era(&self) -> Era {
@@ -229,17 +247,26 @@ struct Stay<'a> {
 }
 
 impl Stay<'_> {
-    /// Gives up waiting; says whether the call had been sent, or `None` where it was answered.
     fn leave(&mut self) -> Option<bool> {
-        let sent = self.connection.waiting.leave(self.id)?;
-        if sent && self.cancellable {
-            let params = serde_json::json!({ "requestId": self.id, "reason": "no longer awaited" });
-            let bytes = message::notification(&Method::CANCELLED, Some(&RawJson::from(params)));
-            // Never waits: a child that reads nothing misses the notice, and the late answer is dropped anyway.
-            let _ = self.connection.writer.try_send(Item { call: None, bytes });
-        }
-        Some(sent)
+        leave(&self.connection.waiting, &self.connection.writer, self.id, self.cancellable)
     }
+}
+
+/// Gives up waiting; says whether the request had been sent, or `None` where it was answered.
+pub(super) fn leave(
+    waiting: &Waiting,
+    writer: &mpsc::Sender<Item>,
+    id: u64,
+    cancellable: bool,
+) -> Option<bool> {
+    let sent = waiting.leave(id)?;
+    if sent && cancellable {
+        let params = serde_json::json!({ "requestId": id, "reason": "no longer awaited" });
+        let bytes = message::notification(&Method::CANCELLED, Some(&RawJson::from(params)));
+        // Never waits: a child that reads nothing misses the notice, and the late answer is dropped anyway.
+        let _ = writer.try_send(Item { call: None, bytes });
+    }
+    Some(sent)
 }
 
 impl Drop for Stay<'_> {
@@ -311,6 +338,7 @@ impl Supervisor {
             }
         };
         if let Some(connection) = self.connection.upgrade() {
+            drop(connection.listening.lock().unwrap_or_else(PoisonError::into_inner).take());
             let full = match self.words.tail() {
                 Some(words) if error.kind() == Kind::Disconnected => {
                     let text = error.details().unwrap_or("the server ended");

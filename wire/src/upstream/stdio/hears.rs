@@ -14,6 +14,7 @@ use super::connection::Item;
 use crate::Limits;
 use crate::lines::{Line, Lines};
 use crate::message::{self, Id, Incoming, Request, Response};
+use crate::upstream::listening::is_acknowledgement;
 use crate::upstream::salvage::{self, Meant};
 use crate::upstream::subscribers::Subscribers;
 use crate::upstream::waiting::{Origin, Waiting, progress_token};
@@ -126,7 +127,12 @@ impl Hears {
                     "dropped a log message that belongs to no one client"
                 ),
             },
-            "notifications/cancelled" => requests.cancel(&notification),
+            "notifications/cancelled" => {
+                if let Some(id) = requests.cancel(&notification).as_ref().and_then(Id::as_own) {
+                    self.waiting.end_standing(id);
+                }
+            }
+            _ if is_acknowledgement(&notification) => {}
             _ => self.subscribers.tell(&ServerMessage::Notification(notification)),
         }
     }
@@ -232,12 +238,16 @@ impl Requests {
         self.by_id.retain(|_, task| !task.is_finished());
     }
 
-    fn cancel(&mut self, notification: &Notification) {
-        let id = notification.params.as_ref().and_then(|params| params.member("requestId"));
-        if let Some(id) = id.and_then(|id| Id::from_json(id.to_json()))
-            && let Some(task) = self.by_id.remove(&*id.key())
-        {
-            task.abort();
+    /// Ends what is cancelled; gives its id back where it is none of the child's own requests.
+    fn cancel(&mut self, notification: &Notification) -> Option<Id> {
+        let id = notification.params.as_ref().and_then(|params| params.member("requestId"))?;
+        let id = Id::from_json(id.to_json())?;
+        match self.by_id.remove(&*id.key()) {
+            Some(task) => {
+                task.abort();
+                None
+            }
+            None => Some(id),
         }
     }
 }

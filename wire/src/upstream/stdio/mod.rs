@@ -2,6 +2,7 @@
 
 mod connection;
 mod hears;
+mod listen;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,7 @@ use self::connection::Connection;
 use super::child::Program;
 use super::handshake::{self, Agreed};
 use super::keeper::Keeper;
+use super::listening::Wishes;
 use super::subscribers::Subscribers;
 use super::{Options, outgoing};
 use crate::message;
@@ -42,6 +44,8 @@ struct Recipe {
     program: Program,
     options: Options,
     subscribers: Arc<Subscribers>,
+    /// Resources whose updates are wanted of a modern child.
+    wishes: Arc<Wishes>,
     /// A task for every child that has not ended.
     children: TaskTracker,
     /// The program ended when it was asked in the modern way, so it is not asked so again.
@@ -56,7 +60,8 @@ impl StdioServer {
             name: name.into(),
             program,
             options,
-            subscribers: Arc::new(Subscribers::default()),
+            subscribers: Arc::default(),
+            wishes: Arc::default(),
             children: TaskTracker::new(),
             legacy_only: AtomicBool::new(false),
         };
@@ -110,6 +115,7 @@ impl Recipe {
         let info = agreed.info.clone();
         connection.agree(agreed);
         self.subscribers.tell(&ServerMessage::Connected(info));
+        connection.listen(&self.wishes, &self.subscribers);
         Ok(connection)
     }
 
@@ -137,6 +143,16 @@ impl Recipe {
 impl Server for StdioServer {
     async fn call(&self, call: &Call) -> Result<Reply, Error> {
         let connection = self.connection(call.deadline).await?;
+        if let Some(answer) = self.0.recipe.wishes.answer(call, connection.era()) {
+            let name = self.0.recipe.name.clone();
+            return match answer {
+                Ok(mut reply) => {
+                    reply.server = Some(name);
+                    Ok(reply)
+                }
+                Err(error) => Err(error.server(name)),
+            };
+        }
         let result = async {
             let id = connection.next_id();
             let outgoing = outgoing::encode(id, call, connection.era())?;

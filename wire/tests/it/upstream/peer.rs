@@ -85,6 +85,11 @@ fn play(script: &str) {
         let Ok(message) = serde_json::from_str::<Message<'_>>(&text) else { continue };
         let id = message.id.map_or("null", RawValue::get);
         match (message.method.as_str(), script) {
+            ("server/discover", "tells") => result(
+                id,
+                &discovered(&["2026-07-28"])
+                    .replace(r#""tools":{}"#, r#""tools":{"listChanged":true}"#),
+            ),
             ("server/discover", "modern") => result(id, &discovered(&["2026-07-28"])),
             ("server/discover", "silent") => {}
             ("server/discover", "exits") => std::process::exit(1),

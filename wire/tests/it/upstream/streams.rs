@@ -179,6 +179,141 @@ async fn a_ping_on_the_get_stream_is_answered() {
     assert_eq!(web.of("POST")[0].json(), json!({ "jsonrpc": "2.0", "id": "p", "result": {} }));
 }
 
+fn resource(method: Method, uri: &str) -> Call {
+    Call::new(method, Some(RawJson::from(json!({ "uri": uri })))).target(uri)
+}
+
+/// A modern server knows no `resources/subscribe`; it was sent all the same.
+#[tokio::test]
+async fn a_subscription_to_a_resource_becomes_part_of_the_stream() {
+    let web = Web::start(|seen| {
+        modern(seen, |seen| match &*seen.what() {
+            "subscriptions/listen" => Answer::Open(EVENTS.as_bytes().to_vec()),
+            _ => http("500 No", "", ""),
+        })
+    })
+    .await;
+    let server = web.server();
+    within(server.connect(soon())).await.unwrap();
+    web.sees("subscriptions/listen", 1).await;
+    for uri in ["file:///a", "file:///b"] {
+        let call = resource(Method::RESOURCES_SUBSCRIBE, uri);
+        assert_eq!(within(server.call(&call)).await.unwrap().result, RawJson::EMPTY_OBJECT);
+    }
+    web.sees("subscriptions/listen", 2).await;
+    web.is_left().await; // the first stream
+    let wanted = |index: usize| {
+        web.of("subscriptions/listen")[index].json()["params"]["notifications"].clone()
+    };
+    assert_eq!(wanted(0), json!({ "toolsListChanged": true }));
+    let both = json!(["file:///a", "file:///b"]);
+    assert_eq!(wanted(1), json!({ "toolsListChanged": true, "resourceSubscriptions": both }));
+    let call = resource(Method::RESOURCES_UNSUBSCRIBE, "file:///a");
+    within(server.call(&call)).await.unwrap();
+    web.sees("subscriptions/listen", 3).await;
+    assert_eq!(wanted(2)["resourceSubscriptions"], json!(["file:///b"]));
+    assert!(web.of("resources/subscribe").is_empty());
+    assert!(web.of("resources/unsubscribe").is_empty());
+    for number in 1..=1_024 {
+        let call = resource(Method::RESOURCES_SUBSCRIBE, &format!("file:///{number}"));
+        let answered = within(server.call(&call)).await;
+        assert_eq!(answered.is_ok(), number < 1_024, "bounded");
+    }
+}
+
+/// What changed while no stream was open was never told.
+#[tokio::test]
+async fn lists_count_as_changed_after_a_gap() {
+    let opened = std::sync::atomic::AtomicUsize::new(0);
+    let web = Web::start(move |seen| {
+        modern(seen, |seen| match &*seen.what() {
+            "subscriptions/listen" => {
+                match opened.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                    0 => Answer::Close(EVENTS.as_bytes().to_vec()),
+                    _ => Answer::Open(EVENTS.as_bytes().to_vec()),
+                }
+            }
+            _ => http("500 No", "", ""),
+        })
+    })
+    .await;
+    let server = web.server();
+    let listener = Listener::at(&server);
+    within(server.connect(soon())).await.unwrap();
+    listener.hears("notifications/tools/list_changed", 1).await;
+    assert_eq!(listener.heard(), ["connected 2026-07-28", "notifications/tools/list_changed"]);
+    assert_eq!(web.of("subscriptions/listen").len(), 2);
+}
+
+/// What a child has seen, once `count` subscriptions are among it.
+async fn subscribed(server: &StdioServer, count: usize) -> Vec<Value> {
+    within(async {
+        loop {
+            let all: Vec<Value> = seen(server).await;
+            if all.iter().filter(|line| line["method"] == "subscriptions/listen").count() >= count {
+                return all;
+            }
+        }
+    })
+    .await
+}
+
+/// Only servers over HTTP were listened to in this way.
+#[tokio::test]
+async fn a_modern_child_is_listened_to_by_subscription() {
+    let server = stdio("tells");
+    let listener = Listener::at(&server);
+    within(server.connect(soon())).await.unwrap();
+    let first = subscribed(&server, 1).await.remove(0);
+    assert_eq!(first["params"]["notifications"], json!({ "toolsListChanged": true }));
+    let say = json!({ "say": [
+        "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\"}\n",
+        "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/updated\"}\n",
+        "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{}}\n",
+    ] });
+    call(&server, "say", say).await.unwrap();
+    assert_eq!(listener.heard(), ["connected 2026-07-28", "notifications/resources/updated"]);
+
+    let subscribe = resource(Method::RESOURCES_SUBSCRIBE, "file:///a");
+    assert_eq!(within(server.call(&subscribe)).await.unwrap().result, RawJson::EMPTY_OBJECT);
+    let all = within(async {
+        loop {
+            let all = seen(&server).await;
+            if all.len() >= 3 {
+                return all;
+            }
+        }
+    })
+    .await;
+    let wanted = json!({ "toolsListChanged": true, "resourceSubscriptions": ["file:///a"] });
+    assert_eq!(all[1]["params"]["notifications"], wanted);
+    assert_eq!(all[2]["method"], "notifications/cancelled", "only when the new one is open");
+    assert_eq!(all[2]["params"]["requestId"], first["id"]);
+
+    // Ended by the child, in both of the ways that it may: opened again.
+    for (count, end) in [
+        (3, json!({ "id": all[1]["id"], "result": {} })),
+        (4, json!({ "method": "notifications/cancelled" })),
+    ] {
+        let mut end = end;
+        end["jsonrpc"] = "2.0".into();
+        if end.get("method").is_some() {
+            let open = subscribed(&server, 3).await.pop().unwrap();
+            end["params"] = json!({ "requestId": open["id"] });
+        }
+        let done = "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{}}\n";
+        call(&server, "say", json!({ "say": [format!("{end}\n"), done] })).await.unwrap();
+        let all = subscribed(&server, count).await;
+        assert_eq!(all.last().unwrap()["params"]["notifications"], wanted);
+        listener.hears("notifications/tools/list_changed", count - 2).await;
+    }
+
+    call(&server, "crash", json!({})).await.unwrap_err();
+    let again = subscribed(&server, 1).await.remove(0);
+    assert_eq!(again["params"]["notifications"], wanted, "by the child that took its place");
+    within(server.close(soon())).await;
+}
+
 #[tokio::test]
 async fn a_modern_server_is_listened_to_by_subscription() {
     let web = Web::start(|seen| {
