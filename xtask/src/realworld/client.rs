@@ -25,6 +25,8 @@ pub(super) struct Client {
     next_id: u64,
     /// The version that was agreed on.
     pub(super) version: String,
+    /// How often it was told that the tools have changed.
+    pub(super) changes: usize,
 }
 
 #[derive(Debug)]
@@ -72,7 +74,7 @@ impl Client {
     }
 
     fn initialize(way: Way) -> Result<Self, Failure> {
-        let mut client = Self { way, next_id: 0, version: String::new() };
+        let mut client = Self { way, next_id: 0, version: String::new(), changes: 0 };
         let params = json!({
             "protocolVersion": "2025-11-25",
             "capabilities": {},
@@ -128,6 +130,13 @@ impl Client {
     /// # Errors
     /// Fails where there is no answer.
     pub(super) fn ask(&mut self, method: &str, params: Value) -> Result<Answer, Failure> {
+        let answer = self.exchange(method, params)?;
+        let changed = |message: &&Value| message["method"] == "notifications/tools/list_changed";
+        self.changes += answer.before.iter().filter(changed).count();
+        Ok(answer)
+    }
+
+    fn exchange(&mut self, method: &str, params: Value) -> Result<Answer, Failure> {
         self.next_id += 1;
         let id = Value::from(self.next_id);
         let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });

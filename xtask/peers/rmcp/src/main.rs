@@ -13,7 +13,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (url, tool, era) = (next("the URL")?, next("the tool")?, next("the era")?);
     let mode = match era.as_str() {
         "legacy" => ClientLifecycleMode::Initialize,
-        _ => ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] },
+        _ => ClientLifecycleMode::Discover {
+            preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+        },
     };
     let client = ().serve_with_lifecycle(StreamableHttpClientTransport::from_uri(url), mode).await?;
     let info = client.peer_info().ok_or("the server has not said who it is")?;

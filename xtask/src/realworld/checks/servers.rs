@@ -72,7 +72,10 @@ fn run(place: &Place, rows: &mut Rows, way: &str, client: &mut Client) -> Result
             return Err(failure);
         }
         ensure(tools.len() == expected, || format!("{} tools", tools.len()))?;
-        Ok(format!("{expected} tools, asked {asked} times, version {}", client.version))
+        // Who has been shown fewer is told when there are more.
+        ensure(asked == 1 || client.changes > 0, || "no word of a changed list".into())?;
+        let (version, changes) = (&client.version, client.changes);
+        Ok(format!("{expected} tools, version {version}, told of {changes} changes before"))
     });
     for (server, expected) in SERVERS {
         let name = format!("{server} lists its {expected} tools");
