@@ -187,6 +187,9 @@ impl<K: Hash + Eq> Table<K> {
             let before = shard.entries.len();
             shard.entries.retain(|entry| !(entry.settle() && entry.full_at <= now.as_nanos()));
             self.keys.fetch_sub(before - shard.entries.len(), Ordering::Relaxed);
+            if self.keys.load(Ordering::Relaxed) >= self.max_keys {
+                shard.sweep(|key| self.hasher.hash_one(key));
+            }
         }
         if self.keys.fetch_add(1, Ordering::Relaxed) >= self.max_keys {
             // The new key takes the place of another, or gets none.
@@ -202,6 +205,15 @@ impl<K: Hash + Eq> Table<K> {
 }
 
 impl<K> Shard<K> {
+    /// Frees the places of evicted keys. They count as taken until then, and a table that has no other places left
+    /// would double although it holds no more keys than before.
+    fn sweep(&mut self, hash: impl Fn(&K) -> u64) {
+        let kept: Vec<Entry<K>> = self.entries.drain().collect();
+        for entry in kept {
+            self.entries.insert_unique(hash(&entry.key), entry, |entry| hash(&entry.key));
+        }
+    }
+
     /// Drops the key that is full soonest among a few. Returns whether one could be dropped.
     fn evict(&mut self, now: Instant) -> bool {
         let places = self.entries.num_buckets();
