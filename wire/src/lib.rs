@@ -6,6 +6,7 @@ mod limits;
 mod lines;
 mod listen;
 mod message;
+mod mirrors;
 mod sse;
 mod upstream;
 mod version;

@@ -6,6 +6,7 @@ mod http;
 mod keeper;
 mod listening;
 mod outgoing;
+mod parameters;
 mod salvage;
 mod stdio;
 mod subscribers;

@@ -16,8 +16,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use toolweir_core::{
-    Call, Error, Instant, Kind, Method, Notification, Reply, Server, ServerInfo, ServerMessage,
-    Subscriber,
+    Call, Error, Instant, Kind, Method, Notification, RawJson, Reply, Server, ServerInfo,
+    ServerMessage, Subscriber,
 };
 
 use self::connector::HttpClient;
@@ -27,8 +27,9 @@ use super::keeper::Keeper;
 use super::listening::Wishes;
 use super::subscribers::Subscribers;
 use super::waiting::Origin;
-use super::{Options, outgoing, until};
+use super::{Options, outgoing, parameters, until};
 use crate::message;
+use crate::mirrors::Mirrors;
 use crate::version::Era;
 
 /// Where an HTTP server is, and what is sent along with every request.
@@ -122,6 +123,10 @@ struct Remote {
     subscribers: Arc<Subscribers>,
     /// Resources whose updates are wanted of a modern server.
     wishes: Arc<Wishes>,
+    /// Which arguments a modern server wants repeated in headers.
+    mirrors: Mirrors,
+    /// Held while they are looked up.
+    learning: tokio::sync::Mutex<()>,
     /// Cancellations and answers that are sent beside the calls.
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -131,6 +136,8 @@ struct Remote {
 
 /// How many messages may be on their way beside the calls; a server can cause any number of them.
 const ASIDE_MAX: usize = 1_024;
+/// How many pages of tools are read for one call's headers.
+const PAGES_MAX: usize = 64;
 
 impl HttpServer {
     /// A server called `name` at `endpoint`. Nothing is sent yet.
@@ -152,6 +159,8 @@ impl HttpServer {
             ids: AtomicU64::new(1),
             subscribers: Arc::default(),
             wishes: Arc::default(),
+            mirrors: Mirrors::default(),
+            learning: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             places,
@@ -176,14 +185,25 @@ impl HttpServer {
         if let Some(answer) = self.0.remote.wishes.answer(call, session.era()) {
             return answer;
         }
-        let mut reopened = false;
+        let (mut reopened, mut relearnt) = (false, false);
         loop {
+            let params = parameters::headers(&self.0.remote.mirrors, call);
             let failed = match self.exchange_in(&session, call).await {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };
             if failed.error.kind() == Kind::Unreachable {
                 self.0.lose(&session, &failed.error);
+            }
+            // Refused for a header and not carried out: sent once more where the tool's list knows better.
+            let mismatch = Kind::Protocol { code: message::code::HEADER_MISMATCH };
+            if failed.error.kind() == mismatch
+                && session.era() == Era::Modern
+                && call.method == Method::TOOLS_CALL
+                && !std::mem::replace(&mut relearnt, true)
+                && self.relearn(&session, call, &params).await
+            {
+                continue;
             }
             if !failed.session_gone || session.era() != Era::Legacy {
                 return Err(failed.error);
@@ -200,7 +220,10 @@ impl HttpServer {
         let id = self.0.remote.next_id();
         let outgoing = outgoing::encode(id, call, session.era())?;
         let origin = Origin::of(call, outgoing.token);
-        let head = session.head(call);
+        let mut head = session.head(call);
+        if session.era() == Era::Modern {
+            head = head.with_params(parameters::headers(&self.0.remote.mirrors, call));
+        }
         // A legacy server is told that the call is cancelled; a modern one sees its stream closed.
         let notice =
             (session.era() == Era::Legacy).then(|| session.cancel_notice(&self.0.remote, id));
@@ -213,7 +236,44 @@ impl HttpServer {
         if let Some(notice) = notice {
             notice.disarm();
         }
-        Ok(message::reply_of(answer?.result))
+        let mut result = answer?.result;
+        if session.era() == Era::Modern && call.method == Method::TOOLS_LIST {
+            result = parameters::pass(&self.0.remote.mirrors, &self.0.remote.name, result);
+        }
+        Ok(message::reply_of(result))
+    }
+
+    /// Lists the server's tools; says whether the call needs other headers than `sent`.
+    async fn relearn(
+        &self,
+        session: &Arc<Session>,
+        call: &Call,
+        sent: &[(HeaderName, HeaderValue)],
+    ) -> bool {
+        let changed = || parameters::headers(&self.0.remote.mirrors, call) != sent;
+        let learn = async {
+            let _turn = self.0.remote.learning.lock().await;
+            let mut cursor = None;
+            for _ in 0..PAGES_MAX {
+                if changed() {
+                    break; // found, by this call or by another one
+                }
+                let params = cursor
+                    .map(|cursor: String| RawJson::from(serde_json::json!({ "cursor": cursor })));
+                let mut list = Call::new(Method::TOOLS_LIST, params).client(call.client.clone());
+                list.deadline = call.deadline;
+                let page = self.exchange_in(session, &list).await.map_err(|failed| failed.error)?;
+                cursor = page
+                    .result
+                    .member("nextCursor")
+                    .and_then(|cursor| cursor.string().map(std::borrow::Cow::into_owned));
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        until(call.deadline, learn).await.is_ok() && changed()
     }
 }
 

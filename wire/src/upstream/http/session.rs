@@ -32,6 +32,7 @@ pub(super) struct Head {
     session: Option<HeaderValue>,
     method: Option<HeaderValue>,
     name: Option<HeaderValue>,
+    params: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Head {
@@ -47,6 +48,12 @@ impl Head {
                 headers.insert(name, value.clone());
             }
         }
+        headers.extend(self.params.iter().cloned());
+    }
+
+    /// The same with the headers that repeat arguments.
+    pub(super) fn with_params(self, params: Vec<(HeaderName, HeaderValue)>) -> Self {
+        Self { params, ..self }
     }
 
     pub(super) fn has_session(&self) -> bool {
@@ -55,7 +62,7 @@ impl Head {
 
     /// The same without what belongs to one call.
     pub(super) fn without_call(&self) -> Self {
-        Self { method: None, name: None, ..self.clone() }
+        Self { method: None, name: None, params: Vec::new(), ..self.clone() }
     }
 
     /// A modern request's headers.
@@ -65,6 +72,7 @@ impl Head {
             session: None,
             method: HeaderValue::from_str(method.as_str()).ok(),
             name: name.and_then(|name| HeaderValue::from_str(name).ok()),
+            params: Vec::new(),
         }
     }
 }

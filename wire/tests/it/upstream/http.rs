@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use toolweir_wire::Limits;
 
-use super::web::{Answer, EVENTS, Web, http, json_ok, legacy, modern, result};
+use super::web::{Answer, EVENTS, Seen, Web, http, json_ok, legacy, modern, result};
 use super::*;
 
 #[tokio::test]
@@ -37,6 +37,74 @@ async fn modern_headers_say_what_the_body_says() {
     }
     assert_eq!(seen[0].header("mcp-name"), Some("=?base64?Y2Fmw6k=?="));
     assert_eq!(seen[1].header("mcp-name"), Some("plain"));
+}
+
+fn tools() -> Value {
+    let argument = |kind: &str, name: &str| json!({ "type": kind, "x-mcp-header": name });
+    let schema = json!({ "type": "object", "properties": {
+        "region": argument("string", "Region"), "count": argument("integer", "Count"),
+        "deep": { "type": "object", "properties": { "dry": argument("boolean", "Dry") } } } });
+    let broken = json!({ "type": "object", "properties": { "x": argument("number", "X") } });
+    json!({ "resultType": "complete", "ttlMs": 0, "cacheScope": "private", "tools": [
+        { "name": "plain", "inputSchema": { "type": "object" } },
+        { "name": "broken", "inputSchema": broken },
+        { "name": "mirrored", "inputSchema": schema } ] })
+}
+
+/// Refuses a call whose headers do not repeat its arguments.
+fn particular(seen: &Seen) -> Answer {
+    if seen.what() == "tools/list" {
+        let first = seen.json()["params"]["cursor"].is_null();
+        let page = || json!({ "resultType": "complete", "tools": [], "nextCursor": "2" });
+        return result(seen, &if first { page() } else { tools() });
+    }
+    if seen.json()["params"]["name"] == "mirrored" && seen.header("mcp-param-region").is_none() {
+        let body = json!({ "jsonrpc": "2.0", "id": seen.json()["id"],
+                           "error": { "code": -32020, "message": "header mismatch" } });
+        let json = "Content-Type: application/json\r\n";
+        return http("400 Bad Request", json, &body.to_string());
+    }
+    result(seen, &json!({}))
+}
+
+/// Such calls were refused for ever.
+#[tokio::test]
+async fn arguments_are_repeated_in_the_headers_that_the_schema_names() {
+    for listed in [true, false] {
+        let web = Web::start(|seen| modern(seen, particular)).await;
+        let server = web.server();
+        if listed {
+            for cursor in [json!({}), json!({ "cursor": "2" })] {
+                let list = Call::new(Method::TOOLS_LIST, Some(RawJson::from(cursor)));
+                within(server.call(&list)).await.unwrap();
+            }
+        }
+        let arguments = json!({ "region": "caf\u{e9}", "count": 42.0, "deep": { "dry": true } });
+        for _ in 0..2 {
+            call(&server, "mirrored", arguments.clone()).await.unwrap();
+        }
+        let calls = web.of("tools/call");
+        assert_eq!(calls.len(), if listed { 2 } else { 3 }, "refused once, then known");
+        assert_eq!(web.of("tools/list").len(), 2);
+        let sent = calls.last().unwrap();
+        assert_eq!(sent.header("mcp-param-region"), Some("=?base64?Y2Fmw6k=?="));
+        assert_eq!(sent.header("mcp-param-count"), Some("42"));
+        assert_eq!(sent.header("mcp-param-dry"), Some("true"));
+        // Where the list knows nothing better, the refusal stands.
+        let error = call(&server, "mirrored", json!({ "count": null })).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Protocol { code: -32020 });
+        assert_eq!(web.of("tools/call").len(), calls.len() + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_tool_whose_headers_cannot_be_is_left_out_alone() {
+    let web = Web::start(|seen| modern(seen, particular)).await;
+    let list = Call::new(Method::TOOLS_LIST, Some(RawJson::from(json!({ "cursor": "2" }))));
+    let listed: Value = within(web.server().call(&list)).await.unwrap().result.get().unwrap();
+    let names: Vec<_> = listed["tools"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, ["plain", "mirrored"]);
+    assert_eq!(listed["cacheScope"], "private");
 }
 
 #[tokio::test]
