@@ -7,14 +7,14 @@ use serde_json::Value;
 use super::upstream::Upstream;
 use super::{at_url, call, later, started};
 
-/// The active alerts and the issues after two calls that fail, and two that are answered after a second each.
+/// The active alerts and the issues after two calls that fail, and two that are answered after 800 ms each.
 async fn told(alerts: &str) -> (Vec<String>, Vec<String>) {
     let upstream = Upstream::start().await;
     let text = at_url(r#""timeoutMs":4000,"breaker":false"#, &format!(r#""alerts":{{{alerts}}}"#));
     let orchestrator = started(&text, &upstream.url()).await;
     for _ in 0..2 {
-        let second = upstream.during(later(Duration::from_secs(1)));
-        tokio::join!(call(&orchestrator, "s__gated"), second).0.unwrap();
+        let slowly = upstream.during(later(Duration::from_millis(800)));
+        tokio::join!(call(&orchestrator, "s__gated"), slowly).0.unwrap();
         assert!(call(&orchestrator, "s__fail").await.unwrap().is_error);
     }
     let standing = serde_json::to_value(orchestrator.standing()).unwrap();
