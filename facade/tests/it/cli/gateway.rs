@@ -25,8 +25,8 @@ async fn a_signal_ends_it_and_no_child_is_left() {
         let gateway = Gateway::start(&two_servers(""), &[]).await;
         let client = client(&gateway);
         assert!(search(&client).await.contains("river/weir"));
-        let children = gateway.children().await;
-        assert!(children.len() == 2 && children.iter().all(|child| is_alive(*child)));
+        let children = gateway.children(2, |_| true).await;
+        assert!(children.iter().all(|child| is_alive(*child)));
         let begun = TokioClock.now();
         let run = gateway.end(signal).await;
         assert_eq!((run.exit, run.stdout.as_str()), (0, ""), "{run:?}");
@@ -42,17 +42,9 @@ async fn a_killed_child_is_replaced_and_the_next_call_answers() {
     let gateway = Gateway::start(&two_servers(""), &[]).await;
     let client = client(&gateway);
     assert!(search(&client).await.contains("river/weir"));
-    let before = gateway.children().await;
+    let before = gateway.children(2, |_| true).await;
     kill(i32::try_from(before[0]).unwrap(), KILL);
-    let replaced = async {
-        loop {
-            let now = gateway.children().await;
-            if now.len() == 2 && now[0] != before[0] {
-                break now;
-            }
-        }
-    };
-    let after = tokio::time::timeout(PATIENCE, replaced).await.expect("another child");
+    let after = gateway.children(2, |now| now[0] != before[0]).await;
     assert_eq!(after[1], before[1], "the other server is left alone");
     assert!(search(&client).await.contains("river/weir"));
     assert_eq!(gateway.end(TERM).await.exit, 0);

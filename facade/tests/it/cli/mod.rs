@@ -163,12 +163,21 @@ impl Gateway {
         run(&self.folder, &[&["health", "--json", "--url", &url], arguments].concat()).await
     }
 
-    /// The process of each server that has one.
-    pub(crate) async fn children(&self) -> Vec<u32> {
-        let health = self.health(&[]).await.json();
-        let servers = health["upstreams"].as_array().unwrap();
-        let process = |server: &Value| Some(server["process_id"].as_u64()?.try_into().unwrap());
-        servers.iter().filter_map(process).collect()
+    /// The processes of the servers, once there are `count` of them for which `wanted` holds.
+    pub(crate) async fn children(&self, count: usize, wanted: impl Fn(&[u32]) -> bool) -> Vec<u32> {
+        let asked = async {
+            loop {
+                let health = self.health(&[]).await.json();
+                let servers = health["upstreams"].as_array().unwrap();
+                let process =
+                    |server: &Value| Some(server["process_id"].as_u64()?.try_into().unwrap());
+                let children: Vec<u32> = servers.iter().filter_map(process).collect();
+                if children.len() == count && wanted(&children) {
+                    return children;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, asked).await.expect("the children")
     }
 
     /// Sends a signal; gives the exit code and all that was written on stdout and on stderr.

@@ -250,7 +250,7 @@ pub(super) fn the_size_of_the_cache_is_no_servers_matter() {
 async fn ends(entry: &str, settings: &str) -> bool {
     let upstream = Upstream::start().await;
     let orchestrator = started(&at_url(entry, settings), &upstream.url()).await;
-    let patience = Duration::from_secs(1);
+    let patience = Duration::from_secs(2);
     let ended = tokio::time::timeout(patience, call(&orchestrator, "s__hang")).await;
     orchestrator.shutdown(Duration::from_secs(5)).await;
     ended.is_ok_and(|result| result.unwrap_err().kind() == Kind::Timeout)
@@ -276,7 +276,7 @@ pub(super) async fn a_server_may_take_so_long_to_be_there() {
         let text = at_url("", &format!(r#""connectTimeoutMs":{millis}"#));
         let config = read(&text, &url).unwrap();
         let orchestrator = toolweir::Builder::from_config(&config).unwrap().start().unwrap();
-        let servers = orchestrator.ready(Duration::from_secs(1)).await;
+        let servers = orchestrator.ready(Duration::from_secs(2)).await;
         assert_eq!(servers[0].health_status, expected, "{millis}");
         orchestrator.shutdown(Duration::from_secs(5)).await;
     }
