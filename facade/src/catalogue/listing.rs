@@ -1,5 +1,7 @@
 //! Asking one server for everything that it lists.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use toolweir_core::{
@@ -7,6 +9,7 @@ use toolweir_core::{
 };
 
 use super::item::{Item, Kind};
+use crate::endpoint::bounded;
 
 /// How many pages of one list are asked for.
 const PAGES_MAX: usize = 1_000;
@@ -54,9 +57,10 @@ impl Listing {
         info: &ServerInfo,
         last: &Self,
         deadline: Instant,
-    ) -> (Self, Option<Error>) {
+    ) -> Fetched {
         let mut listing = last.clone();
         let mut failure = None;
+        let mut has_tools = true;
         for kind in Kind::ALL {
             if info.capabilities.member(kind.capability()).is_none() {
                 listing.items[kind.index()] = Arc::default();
@@ -64,16 +68,29 @@ impl Listing {
             }
             match fetch(server, kind, deadline).await {
                 Ok(items) => listing.items[kind.index()] = items.into(),
-                Err(error) => failure = Some(error),
+                Err(error) => {
+                    has_tools &= kind != Kind::Tool;
+                    failure = Some(error);
+                }
             }
         }
-        (listing, failure)
+        Fetched { listing, has_tools, failure }
     }
+}
+
+/// What a round of lists brought.
+pub(crate) struct Fetched {
+    pub(crate) listing: Listing,
+    /// Whether the list of tools came, or is known not to exist.
+    pub(crate) has_tools: bool,
+    /// The last failure, where a list failed.
+    pub(crate) failure: Option<Error>,
 }
 
 async fn fetch(server: &dyn Server, kind: Kind, deadline: Instant) -> Result<Vec<Item>, Error> {
     let mut items = Vec::new();
     let mut cursor: Option<RawJson> = None;
+    let (hasher, mut cursors) = (RandomState::new(), HashSet::new());
     for _ in 0..PAGES_MAX {
         let params = match &cursor {
             Some(cursor) => {
@@ -82,7 +99,8 @@ async fn fetch(server: &dyn Server, kind: Kind, deadline: Instant) -> Result<Vec
             }
             None => None,
         };
-        let page = match server.call(&Call::new(kind.method(), params).deadline(deadline)).await {
+        let call = Call::new(kind.method(), params).deadline(deadline);
+        let page = match bounded(deadline, async { server.call(&call).await }).await {
             Ok(reply) => reply.result,
             Err(error) if error.kind() == (ErrorKind::Protocol { code: METHOD_NOT_FOUND }) => {
                 return Ok(items);
@@ -102,11 +120,12 @@ async fn fetch(server: &dyn Server, kind: Kind, deadline: Instant) -> Result<Vec
             .map(|part| part.to_json())
             .filter(|next| *next != RawJson::NULL);
         match next {
-            // A server that gives the same cursor again would never end.
-            Some(next) if cursor.as_ref() != Some(&next) => cursor = Some(next),
+            // A server that gives a cursor again would never end.
+            Some(next) if cursors.insert(hasher.hash_one(&next)) => cursor = Some(next),
             _ => return Ok(items),
         }
     }
+    tracing::warn!(list = %kind.method(), "more than {PAGES_MAX} pages; the rest is left out");
     Ok(items)
 }
 

@@ -6,6 +6,6 @@ mod merge;
 
 pub(crate) use self::{
     item::{Item, Kind},
-    listing::{Listing, is_list_changed},
+    listing::{Fetched, Listing, is_list_changed},
     merge::{Catalogue, Source},
 };

@@ -3,6 +3,7 @@
 mod alive;
 mod flight;
 mod panics;
+mod vitals;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
@@ -18,7 +19,8 @@ use toolweir_ratelimit::Bucket;
 
 use self::alive::Alive;
 use self::flight::Flight;
-pub(crate) use self::panics::caught;
+pub(crate) use self::panics::{bounded, caught};
+use self::vitals::Vitals;
 use crate::catalogue::{Item, Listing};
 
 /// A call ends after so many times its server's timeout, whatever signs of life there are.
@@ -46,7 +48,8 @@ pub(crate) struct Endpoint {
     /// The last known lists, kept while the server is away.
     pub(crate) listing: ArcSwap<Listing>,
     listed: AtomicBool,
-    pub(crate) status: RwLock<Status>,
+    status: RwLock<Status>,
+    pub(crate) vitals: Vitals,
     /// The server asked for a pause until then.
     paused_until: AtomicU64,
 }
@@ -117,6 +120,7 @@ impl Endpoint {
             listing: ArcSwap::default(),
             listed: AtomicBool::new(false),
             status: RwLock::new(Status::Starting),
+            vitals: Vitals::default(),
             paused_until: AtomicU64::new(0),
         }
     }
@@ -160,6 +164,7 @@ impl Endpoint {
             timed.peer = Some(alive.clone());
         }
         let flight = Flight::start(self, &timed, observers, now);
+        let _begun = self.vitals.begin();
         let silent = async {
             match &alive {
                 Some(alive) => alive.silent(self.timeout).await,
@@ -189,6 +194,7 @@ impl Endpoint {
             limit.settle(&outcome, now);
         }
         self.settle_pause(&outcome, now);
+        self.vitals.settle(&outcome);
         flight.end(&outcome, &result, now);
         result
     }
@@ -248,16 +254,16 @@ impl Endpoint {
         self.tools.iter().find(|(name, _)| name == tool).map(|(_, rule)| *rule).unwrap_or_default()
     }
 
-    /// Whether its lists were fetched at least once; a server may list nothing.
+    /// Whether its tools were listed at least once; a server may list nothing.
     pub(crate) fn is_listed(&self) -> bool {
         self.listed.load(Ordering::Acquire)
     }
 
     /// Keeps the lists; where the configuration knows better what a tool does, clients are told so too.
-    pub(crate) fn set_listing(&self, mut listing: Listing) {
+    pub(crate) fn set_listing(&self, mut listing: Listing, has_tools: bool) {
         listing.annotate(|tool| self.rule(tool).hints);
         self.listing.store(Arc::new(listing));
-        self.listed.store(true, Ordering::Release);
+        self.listed.fetch_or(has_tools, Ordering::Release);
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -265,6 +271,11 @@ impl Endpoint {
     }
 
     pub(crate) fn set_status(&self, status: Status) {
+        match &status {
+            Status::Up(info) => self.vitals.set_up(info.clone()),
+            Status::Down(_) => self.vitals.set_down(),
+            Status::Starting => {}
+        }
         *self.status.write().unwrap_or_else(std::sync::PoisonError::into_inner) = status;
     }
 }

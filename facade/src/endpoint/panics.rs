@@ -1,10 +1,10 @@
-//! A server of the user's own may panic; then its call fails, and nothing else.
+//! A server of the user's own may panic, or never answer; then its call fails, and nothing else.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
-use toolweir_core::{Error, Kind};
+use toolweir_core::{Error, Instant, Kind};
 
 /// Runs `future`; a panic in it becomes an error.
 pub(crate) async fn caught<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -23,4 +23,14 @@ pub(crate) async fn caught<T>(future: impl Future<Output = Result<T, Error>>) ->
         }
     })
     .await
+}
+
+/// Runs `future` until `deadline`; a panic in it becomes an error, too.
+pub(crate) async fn bounded<T>(
+    deadline: Instant,
+    future: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::time::timeout_at(deadline.into_std().into(), caught(future))
+        .await
+        .unwrap_or_else(|_| Err(Error::new(Kind::Timeout)))
 }

@@ -15,8 +15,9 @@ use toolweir_metrics::Recorder;
 use toolweir_ratelimit::Bucket;
 use toolweir_router::{Registration, Router};
 
+use super::fan::Levels;
 use super::subscriptions::Subscriptions;
-use super::supervise::{Ear, Signals, Supervisor};
+use super::supervise::{self, Ear, Signals, Supervisor};
 use super::{Inner, Orchestrator};
 use crate::catalogue::Catalogue;
 use crate::endpoint::{Endpoint, Settings, ToolRule};
@@ -313,6 +314,7 @@ impl Builder {
             merging: Mutex::new(()),
             subscribers: Mutex::default(),
             subscriptions: Subscriptions::default(),
+            levels: Levels::default(),
             untried,
             connect_timeout,
             started: TokioClock.now(),
@@ -326,6 +328,7 @@ impl Builder {
 impl Orchestrator {
     /// Begins to look after every server.
     fn supervise(&self) {
+        let starting = supervise::starting();
         for endpoint in &self.0.endpoints {
             let signals = Arc::new(Signals::default());
             let inner = Arc::downgrade(&self.0);
@@ -342,6 +345,7 @@ impl Orchestrator {
                 inner,
                 signals,
                 connect_timeout,
+                starting: starting.clone(),
                 _ear: ear,
             };
             let stop = self.0.stop.clone();

@@ -1,9 +1,9 @@
 //! What concerns all servers, or all clients, at once.
 
-use toolweir_core::Clock;
-use toolweir_core::{Call, Error, Kind as ErrorKind, Method, RawJson, Reply, TokioClock};
+use tokio::sync::watch;
+use toolweir_core::{Call, Error, Kind as ErrorKind, Method, RawJson, Reply};
 
-use super::{Orchestrator, is_up};
+use super::Orchestrator;
 use crate::catalogue::{Catalogue, Kind};
 
 /// The notifications for the lists that differ, each once.
@@ -17,25 +17,50 @@ pub(super) fn changed(old: &Catalogue, new: &Catalogue) -> Vec<Method> {
     methods
 }
 
-impl Orchestrator {
-    /// `logging/setLevel`: every server that is up is told; one that fails or has no log costs nothing.
-    pub(super) async fn set_level(&self, call: &Call) -> Result<Reply, Error> {
-        let mut telling = tokio::task::JoinSet::new();
-        for endpoint in self.0.endpoints.iter().filter(|endpoint| is_up(&endpoint.status())) {
-            let mut call = call.clone();
-            let deadline = TokioClock.now() + endpoint.timeout;
-            call.deadline = Some(call.deadline.map_or(deadline, |own| own.min(deadline)));
-            let server = endpoint.server.clone();
-            telling.spawn(async move { server.call(&call).await });
-        }
-        let mut refusal = None;
-        while let Some(result) = telling.join_next().await {
-            if let Ok(Err(error)) = result
-                && matches!(error.kind(), ErrorKind::Protocol { code: -32602 })
-            {
-                refusal = Some(error); // the level itself is wrong
+/// The levels of log messages, the most verbose first.
+const LEVELS: [&str; 8] =
+    ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+
+/// The most verbose level that a client asked for: each client's listener leaves out what that client did not want.
+#[derive(Debug, Default)]
+pub(super) struct Levels(watch::Sender<Option<usize>>);
+
+impl Levels {
+    fn ask(&self, level: usize) {
+        self.0.send_if_modified(|known| {
+            let is_new = known.is_none_or(|known| level < known);
+            if is_new {
+                *known = Some(level);
             }
-        }
-        refusal.map_or_else(|| Ok(Reply::new(RawJson::EMPTY_OBJECT)), Err)
+            is_new
+        });
+    }
+
+    /// Hears of changes.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Option<usize>> {
+        self.0.subscribe()
+    }
+
+    /// The call that tells a server.
+    pub(super) fn telling(level: usize) -> Call {
+        let params = RawJson::from(serde_json::json!({ "level": LEVELS[level] }));
+        Call::new(Method::SET_LEVEL, Some(params))
+    }
+}
+
+impl Orchestrator {
+    /// `logging/setLevel`: noted at once; the servers' supervisors tell them, now and after each return.
+    pub(super) fn set_level(&self, call: &Call) -> Result<Reply, Error> {
+        let level = call.params.as_ref().and_then(|params| params.member("level"));
+        let level = level.and_then(|level| {
+            let level = level.string()?;
+            LEVELS.iter().position(|name| **name == *level)
+        });
+        let level = level.ok_or_else(|| {
+            let names = LEVELS.join(", ");
+            Error::new(ErrorKind::InvalidRequest).message(format!("`level` is one of {names}"))
+        })?;
+        self.0.levels.ask(level);
+        Ok(Reply::new(RawJson::EMPTY_OBJECT))
     }
 }

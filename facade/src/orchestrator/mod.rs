@@ -53,6 +53,7 @@ struct Inner {
     merging: Mutex<()>,
     subscribers: Mutex<Vec<Weak<dyn Subscriber>>>,
     subscriptions: subscriptions::Subscriptions,
+    levels: fan::Levels,
     /// How many servers have not been tried yet.
     untried: watch::Sender<usize>,
     connect_timeout: Duration,

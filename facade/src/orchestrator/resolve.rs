@@ -33,7 +33,7 @@ impl Orchestrator {
                 self.resource(call).await
             }
             "completion/complete" => self.completion(call).await,
-            "logging/setLevel" => self.set_level(call).await.map(Aimed::Done),
+            "logging/setLevel" => self.set_level(call).map(Aimed::Done),
             "ping" => Ok(Aimed::Done(Reply::new(RawJson::EMPTY_OBJECT))),
             _ => Err(Error::new(ErrorKind::NotFound).message(format!("method `{}`", call.method))),
         }

@@ -1,14 +1,19 @@
 //! The orchestrator as a server: what stands behind a listener.
 
 use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use toolweir_core::{
-    Call, Error, Instant, Notification, RawJson, Reply, Server, ServerInfo, Subscriber,
+    Call, Clock, Error, Instant, Notification, RawJson, Reply, Server, ServerInfo, Subscriber,
+    TokioClock,
 };
 
 use super::Orchestrator;
-use crate::endpoint::Status;
+use crate::endpoint::{Status, bounded};
+
+/// How long a server has to take a notification.
+const NOTIFY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A gateway is itself a server: it can stand behind a listener, or behind another gateway.
 #[async_trait]
@@ -22,14 +27,7 @@ impl Server for Orchestrator {
         let identity = serde_json::json!({
             "name": "toolweir", "title": "toolweir", "version": env!("CARGO_PKG_VERSION"),
         });
-        let capabilities = serde_json::json!({
-            "tools": { "listChanged": true },
-            "prompts": { "listChanged": true },
-            "resources": { "listChanged": true, "subscribe": true },
-            "completions": {},
-            "logging": {},
-        });
-        let mut info = ServerInfo::new(RawJson::from(identity), RawJson::from(capabilities));
+        let mut info = ServerInfo::new(RawJson::from(identity), RawJson::from(self.offers()));
         info.instructions = self.instructions();
         Ok(Arc::new(info))
     }
@@ -39,9 +37,16 @@ impl Server for Orchestrator {
     }
 
     async fn notify(&self, notification: Notification) {
+        let deadline = TokioClock.now() + NOTIFY_PATIENCE;
+        let mut telling = tokio::task::JoinSet::new();
         for endpoint in &self.0.endpoints {
-            endpoint.server.notify(notification.clone()).await;
+            let (server, notification) = (endpoint.server.clone(), notification.clone());
+            telling.spawn(bounded(deadline, async move {
+                server.notify(notification).await;
+                Ok(())
+            }));
         }
+        while telling.join_next().await.is_some() {}
     }
 
     fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
@@ -51,12 +56,44 @@ impl Server for Orchestrator {
     }
 
     async fn close(&self, deadline: Instant) {
-        let grace = deadline - toolweir_core::Clock::now(&toolweir_core::TokioClock);
+        let grace = deadline - TokioClock.now();
         self.shutdown(grace).await;
     }
 }
 
 impl Orchestrator {
+    /// What the servers offer together; all there is while one of them was never there to say.
+    fn offers(&self) -> serde_json::Value {
+        let infos: Option<Vec<_>> =
+            self.0.endpoints.iter().map(|endpoint| endpoint.vitals.info()).collect();
+        let offers = |name: &str| {
+            infos.as_ref().is_none_or(|infos| {
+                infos.iter().any(|info| info.capabilities.member(name).is_some())
+            })
+        };
+        let subscribes = infos.as_ref().is_none_or(|infos| {
+            infos.iter().any(|info| {
+                let resources = info.capabilities.member("resources").map(|part| part.to_json());
+                let subscribe = resources.as_ref().and_then(|part| part.member("subscribe"));
+                subscribe.is_some_and(|value| value.as_bytes() == b"true")
+            })
+        });
+        let mut offered = serde_json::json!({
+            "tools": { "listChanged": true },
+            "prompts": { "listChanged": true },
+            "resources": { "listChanged": true },
+        });
+        if subscribes {
+            offered["resources"]["subscribe"] = true.into();
+        }
+        for name in ["completions", "logging"] {
+            if offers(name) {
+                offered[name] = serde_json::json!({});
+            }
+        }
+        offered
+    }
+
     /// What the servers say of their use, each under its prefix.
     fn instructions(&self) -> Option<String> {
         let texts: Vec<String> = self

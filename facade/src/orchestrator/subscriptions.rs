@@ -2,46 +2,122 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use toolweir_core::{Call, Error, Kind, Method, RawJson, Reply};
+use toolweir_core::{Call, Clock, Error, Kind, Method, RawJson, Reply, ServerId, TokioClock};
 
 use super::Orchestrator;
-use crate::endpoint::Endpoint;
+use super::resolve::Aimed;
+use crate::endpoint::{Endpoint, bounded};
 
 /// How many resources may be subscribed to at once.
 const MAX: usize = 10_000;
+/// How long one subscription waits for others of the same resource.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a server has to take one subscription again.
+const RENEWAL: Duration = Duration::from_secs(10);
 
-/// How often each URI is subscribed to.
+/// What is subscribed to, by its URI.
 #[derive(Debug, Default)]
-pub(super) struct Subscriptions(Mutex<HashMap<Arc<str>, usize>>);
+pub(super) struct Subscriptions(Mutex<HashMap<Arc<str>, Arc<Entry>>>);
+
+#[derive(Debug, Default)]
+struct Entry {
+    /// One at a time tells a server, so that nobody believes what is not confirmed, and order is kept.
+    gate: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    count: usize,
+    /// Which server confirmed it.
+    server: Option<ServerId>,
+}
+
+impl Entry {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this server sends it to somebody.
+    fn is_at(&self, server: ServerId) -> bool {
+        let state = self.state();
+        state.count > 0 && state.server == Some(server)
+    }
+}
 
 impl Subscriptions {
-    fn table(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
+    fn table(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Entry>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts one more; says whether it is the first.
-    fn add(&self, uri: &Arc<str>) -> Result<bool, Error> {
+    fn entry(&self, uri: &Arc<str>) -> Result<Held<'_>, Error> {
         let mut table = self.table();
         if table.len() >= MAX && !table.contains_key(uri) {
             return Err(Error::new(Kind::Overloaded)
                 .message(format!("{MAX} resources are subscribed to already")));
         }
-        let count = table.entry(uri.clone()).or_insert(0);
-        *count += 1;
-        Ok(*count == 1)
+        let entry = table.entry(uri.clone()).or_default().clone();
+        Ok(Held { subscriptions: self, uri: uri.clone(), entry })
     }
 
-    /// Counts one less; says whether it was the last.
-    fn remove(&self, uri: &str) -> bool {
-        let mut table = self.table();
-        match table.get_mut(uri) {
-            Some(count) if *count > 1 => {
-                *count -= 1;
-                false
+    /// What `server` must be told again after its return.
+    pub(super) fn of(&self, server: ServerId) -> Renewals {
+        let table = self.table();
+        let at_server = table.iter().filter(|(_, entry)| entry.is_at(server));
+        let all: Vec<_> = at_server.map(|(uri, entry)| (uri.clone(), entry.clone())).collect();
+        Renewals(Mutex::new(all))
+    }
+}
+
+/// An entry in use; one that nobody subscribes to any more leaves the table with its last user.
+struct Held<'a> {
+    subscriptions: &'a Subscriptions,
+    uri: Arc<str>,
+    entry: Arc<Entry>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let mut table = self.subscriptions.table();
+        // Entries are handed out under the table's lock: the table and this are all that have it.
+        if Arc::strong_count(&self.entry) <= 2 && self.entry.state().count == 0 {
+            table.remove(&self.uri);
+        }
+    }
+}
+
+/// Subscriptions that a server has forgotten.
+pub(super) struct Renewals(Mutex<Vec<(Arc<str>, Arc<Entry>)>>);
+
+impl Renewals {
+    /// Tells the server of all, a few at a time, past the clients' limits: nobody asked for this.
+    pub(super) async fn tell(&self, endpoint: &Endpoint) {
+        tokio::join!(
+            self.some(endpoint),
+            self.some(endpoint),
+            self.some(endpoint),
+            self.some(endpoint)
+        );
+    }
+
+    async fn some(&self, endpoint: &Endpoint) {
+        loop {
+            let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some((uri, entry)) = next else { return };
+            let _one = entry.gate.lock().await;
+            if !entry.is_at(endpoint.id) {
+                continue;
             }
-            Some(_) => table.remove(uri).is_some(),
-            None => true, // not ours: the server may know better
+            let params = RawJson::from(serde_json::json!({ "uri": &*uri }));
+            let deadline = TokioClock.now() + RENEWAL;
+            let call =
+                Call::new(Method::RESOURCES_SUBSCRIBE, Some(params)).target(uri).deadline(deadline);
+            let told = bounded(deadline, async { endpoint.server.call(&call).await });
+            if let Err(error) = told.await {
+                tracing::warn!(server = &*endpoint.name, %error, "a subscription could not be renewed");
+            }
         }
     }
 }
@@ -53,36 +129,49 @@ impl Orchestrator {
             .target
             .clone()
             .ok_or_else(|| Error::new(Kind::InvalidRequest).message("`uri` is missing"))?;
+        let held = self.0.subscriptions.entry(&uri)?;
+        let entry = &held.entry;
+        let patience = TokioClock.now() + PATIENCE;
+        let patience = call.deadline.map_or(patience, |deadline| deadline.min(patience));
+        let gate = bounded(patience, async { Ok(entry.gate.lock().await) });
+        let _one = gate.await.map_err(Error::unsent)?;
         if call.method == Method::RESOURCES_UNSUBSCRIBE {
-            return if self.0.subscriptions.remove(&uri) {
-                self.forward(call).await
-            } else {
-                Ok(done())
-            };
+            return self.unsubscribe(call, entry).await;
         }
-        if !self.0.subscriptions.add(&uri)? {
+        if entry.state().count > 0 {
+            entry.state().count += 1;
             return Ok(done());
         }
-        // Where the caller leaves, or the server refuses, the count goes back.
-        let mut counted = Counted(Some((&self.0.subscriptions, &uri)));
-        let reply = self.forward(call).await?;
-        counted.0 = None;
+        // Where the caller leaves, or the server refuses, nothing is counted.
+        let aim = match self.aim(call).await? {
+            Aimed::Done(reply) => return Ok(reply),
+            Aimed::At(aim) => aim,
+        };
+        let last = Mutex::new(None);
+        let at = |endpoint: &Endpoint| {
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(endpoint.id);
+            Ok(aim.call.clone())
+        };
+        let reply = self.dispatch(self.order(&aim), call.deadline, at).await?;
+        let server = *last.lock().unwrap_or_else(PoisonError::into_inner);
+        *entry.state() = State { count: 1, server };
         Ok(reply)
     }
 
-    /// Subscribes again at a server that has come back and knows nothing of before.
-    pub(super) async fn resubscribe(&self, endpoint: &Endpoint) {
-        let uris: Vec<Arc<str>> = self.0.subscriptions.table().keys().cloned().collect();
-        for uri in uris {
-            let params = RawJson::from(serde_json::json!({ "uri": &*uri }));
-            let call = Call::new(Method::RESOURCES_SUBSCRIBE, Some(params)).target(uri.clone());
-            let at_this_server =
-                self.resource_servers(&uri).is_some_and(|servers| servers.contains(&endpoint.id));
-            if at_this_server
-                && let Err(error) = endpoint.call(&call, &self.0.observers, false).await
-            {
-                tracing::warn!(server = &*endpoint.name, %error, "a subscription could not be renewed");
+    /// The last one is told to the server that took the first.
+    async fn unsubscribe(&self, call: &Call, entry: &Entry) -> Result<Reply, Error> {
+        let before = *entry.state();
+        match before.count {
+            0 => return self.forward(call).await, // not ours: the server may know better
+            1 => *entry.state() = State::default(),
+            _ => {
+                entry.state().count -= 1;
+                return Ok(done());
             }
+        }
+        match before.server {
+            Some(server) => self.dispatch(vec![server], call.deadline, |_| Ok(call.clone())).await,
+            None => self.forward(call).await,
         }
     }
 }
@@ -91,27 +180,19 @@ fn done() -> Reply {
     Reply::new(RawJson::EMPTY_OBJECT)
 }
 
-struct Counted<'a>(Option<(&'a Subscriptions, &'a str)>);
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        if let Some((subscriptions, uri)) = self.0 {
-            subscriptions.remove(uri);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_first_and_the_last_are_told_apart() {
+    fn what_nobody_subscribes_to_leaves_the_table() {
         let (subscriptions, uri) = (Subscriptions::default(), Arc::from("a:b"));
-        assert!(subscriptions.add(&uri).unwrap());
-        assert!(!subscriptions.add(&uri).unwrap());
-        assert!(!subscriptions.remove(&uri));
-        assert!(subscriptions.remove(&uri));
+        let (one, other) = (subscriptions.entry(&uri).unwrap(), subscriptions.entry(&uri).unwrap());
+        one.entry.state().count = 1;
+        drop(one);
+        other.entry.state().count = 0;
+        assert_eq!(subscriptions.table().len(), 1);
+        drop(other);
         assert!(subscriptions.table().is_empty());
     }
 }

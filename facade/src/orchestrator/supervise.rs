@@ -4,14 +4,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 use toolweir_core::{
-    Clock, Error, Event, Kind, Method, ServerInfo, ServerMessage, Store, Subscriber, TokioClock,
+    Clock, Error, Event, Kind, Method, ServerMessage, Store, Subscriber, TokioClock,
 };
 
-use super::{Inner, Orchestrator};
-use crate::catalogue::{Listing, is_list_changed};
-use crate::endpoint::{Endpoint, Status};
+use super::fan::Levels;
+use super::{Inner, Orchestrator, is_up};
+use crate::catalogue::{Fetched, Listing, is_list_changed};
+use crate::endpoint::{Endpoint, Status, bounded};
 
 /// How long a list waits, once after the start, for servers that have not been tried yet.
 pub(super) const LIST_PATIENCE: Duration = Duration::from_secs(5);
@@ -23,8 +25,18 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(10);
 const LIST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The least time between two rounds of lists, however often a server says that they changed.
 const LIST_PAUSE: Duration = Duration::from_millis(500);
+/// How long a list that failed is left alone at first, and at last.
+const LIST_RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Short, because a server that is reached over the wire has longer pauses of its own.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How many servers are started at once, and after what time one that is slow lets the next begin.
+const STARTING_MAX: usize = 8;
+const STARTING_TURN: Duration = Duration::from_secs(10);
+/// How many probes in a row a server may miss while it works on calls.
+const BUSY_PROBES: u32 = 3;
+/// How long a server has to take the level of its log messages.
+const LEVEL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a server's messages ask its supervisor to do.
 #[derive(Default)]
@@ -88,7 +100,10 @@ impl Orchestrator {
         let mut untried = self.0.untried.subscribe();
         let latest = self.0.started + patience;
         let all = untried.wait_for(|count| *count == 0 || enough());
-        let _ = tokio::time::timeout_at(latest.into_std().into(), all).await;
+        tokio::select! {
+            _ = tokio::time::timeout_at(latest.into_std().into(), all) => {}
+            () = self.0.stop.cancelled() => {}
+        }
     }
 }
 
@@ -100,6 +115,9 @@ impl Inner {
             Status::Down(error) => (false, error.to_string()),
             Status::Starting => return,
         };
+        if healthy && matches!(endpoint.status(), Status::Down(_)) {
+            tracing::info!(server = &*endpoint.name, "available again");
+        }
         endpoint.set_status(status);
         let event = Event::Health { server: endpoint.as_ref(), healthy, reason: &reason };
         for observer in &self.observers {
@@ -108,14 +126,26 @@ impl Inner {
     }
 }
 
+/// Turns for starting servers.
+pub(super) fn starting() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(STARTING_MAX))
+}
+
 /// The supervisor of one server; ends when the orchestrator stops.
 pub(super) struct Supervisor {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) inner: Weak<Inner>,
     pub(super) signals: Arc<Signals>,
     pub(super) connect_timeout: Duration,
+    pub(super) starting: Arc<Semaphore>,
     /// Hears the server as long as the supervisor lives.
     pub(super) _ear: Arc<Ear>,
+}
+
+/// What the probes have seen so far.
+struct Seen {
+    answers: u64,
+    missed: u32,
 }
 
 impl Supervisor {
@@ -123,40 +153,50 @@ impl Supervisor {
         let mut pause = FIRST_PAUSE;
         let mut tried = false;
         loop {
+            // Taken before, so that a loss during the attempt counts.
+            Signals::take(&self.signals.lost);
+            Signals::take(&self.signals.lists_changed);
             match self.connect().await {
-                Ok(info) => {
-                    Signals::take(&self.signals.lost);
-                    Signals::take(&self.signals.lists_changed);
-                    let Some(mut failure) = self.refresh(&info).await else { return };
-                    if tried {
-                        self.resubscribe().await;
-                    }
-                    self.note_tried(&mut tried);
+                Ok(()) => {
                     pause = FIRST_PAUSE;
-                    if self.watch(&info, &mut failure).await.is_none() {
-                        return;
+                    let began = Instant::now();
+                    let is_back = tried;
+                    tokio::select! {
+                        biased;
+                        lost = self.look_after(&mut tried) => {
+                            if lost.is_none() {
+                                return;
+                            }
+                        }
+                        () = self.remind(is_back) => {}
+                    }
+                    if began.elapsed() < FIRST_PAUSE {
+                        tokio::time::sleep(jittered(LIST_PAUSE)).await; // does not stay: no hurry
                     }
                 }
                 Err(error) => {
                     let Some(inner) = self.inner.upgrade() else { return };
                     if !tried {
-                        tracing::debug!(server = &*self.endpoint.name, %error, "not available yet");
+                        tracing::info!(server = &*self.endpoint.name, %error, "not available yet");
                     }
                     inner.health(&self.endpoint, Status::Down(error));
                     drop(inner);
                     self.note_tried(&mut tried);
-                    // A call may bring the server back before the pause is over.
-                    let _ = tokio::time::timeout(pause, self.signals.wake.notified()).await;
+                    self.pause(jittered(pause)).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
         }
     }
 
-    async fn resubscribe(&self) {
-        if let Some(inner) = self.inner.upgrade() {
-            Orchestrator(inner).resubscribe(&self.endpoint).await;
-        }
+    /// Waits; less where a call brought the server back meanwhile.
+    async fn pause(&self, pause: Duration) {
+        let connected = async {
+            while !self.signals.lists_changed.load(Ordering::SeqCst) {
+                self.signals.wake.notified().await;
+            }
+        };
+        let _ = tokio::time::timeout(pause, connected).await;
     }
 
     fn note_tried(&self, tried: &mut bool) {
@@ -167,75 +207,192 @@ impl Supervisor {
         }
     }
 
-    async fn connect(&self) -> Result<Arc<ServerInfo>, Error> {
+    async fn connect(&self) -> Result<(), Error> {
+        let turn = self.starting.acquire().await;
         let deadline = TokioClock.now() + self.connect_timeout;
-        let connected = crate::endpoint::caught(self.endpoint.server.connect(deadline));
-        let info = tokio::time::timeout_at(deadline.into_std().into(), connected)
-            .await
-            .unwrap_or_else(|_| Err(Error::new(Kind::Unreachable).message("not ready in time")))?;
-        if let Some(inner) = self.inner.upgrade() {
-            inner.health(&self.endpoint, Status::Up(info.clone()));
+        let connecting = bounded(deadline, async { self.endpoint.server.connect(deadline).await });
+        let mut connecting = std::pin::pin!(connecting);
+        let result = match tokio::time::timeout(STARTING_TURN, &mut connecting).await {
+            Ok(result) => result,
+            Err(_) => {
+                drop(turn);
+                connecting.await
+            }
+        };
+        let info = result.map_err(|error| match error.kind() {
+            Kind::Timeout => Error::new(Kind::Unreachable).message("not ready in time"),
+            _ => error,
+        })?;
+        let Some(inner) = self.inner.upgrade() else { return Ok(()) };
+        inner.health(&self.endpoint, Status::Up(info));
+        if self.signals.lost.load(Ordering::SeqCst) {
+            return Err(Error::new(Kind::Disconnected).message("lost as soon as it was there"));
         }
-        Ok(info)
+        Ok(())
     }
 
-    /// Asks for the lists again and publishes them; says what failed. `None` where the orchestrator is gone.
-    async fn refresh(&self, info: &ServerInfo) -> Option<Option<Error>> {
+    /// Lists and watches a connected server until it is lost (`Some`) or the orchestrator is gone (`None`).
+    async fn look_after(&self, tried: &mut bool) -> Option<()> {
+        Signals::take(&self.signals.lists_changed);
+        let failed = self.refresh(false).await?;
+        self.note_tried(tried);
+        self.watch(failed).await
+    }
+
+    /// Tells a server what it was told before: nothing of that outlives its connection. Never ends.
+    async fn remind(&self, is_back: bool) {
+        let renewals = self
+            .inner
+            .upgrade()
+            .filter(|_| is_back)
+            .map(|inner| inner.subscriptions.of(self.endpoint.id));
+        let renewing = async {
+            if let Some(renewals) = renewals {
+                renewals.tell(&self.endpoint).await;
+            }
+        };
+        tokio::join!(renewing, self.keep_level());
+        std::future::pending::<()>().await;
+    }
+
+    /// Tells the level of log messages, now and whenever it changes.
+    async fn keep_level(&self) {
+        let levels = self.inner.upgrade().map(|inner| inner.levels.subscribe());
+        let Some(mut levels) = levels else { return };
+        loop {
+            let level = *levels.borrow_and_update();
+            let info = self.endpoint.vitals.info();
+            let logs = info.is_some_and(|info| info.capabilities.member("logging").is_some());
+            if let (Some(level), true) = (level, logs) {
+                let deadline = TokioClock.now() + LEVEL_PATIENCE;
+                let call = Levels::telling(level).deadline(deadline);
+                let told = bounded(deadline, async { self.endpoint.server.call(&call).await });
+                if let Err(error) = told.await {
+                    tracing::debug!(server = &*self.endpoint.name, %error, "the log level was not taken");
+                }
+            }
+            if levels.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Asks for the lists again and publishes them; says whether one failed. `None` where the orchestrator is gone.
+    async fn refresh(&self, failed_before: bool) -> Option<bool> {
+        let info = match self.endpoint.status() {
+            Status::Up(info) => info,
+            _ => self.endpoint.vitals.info().unwrap_or_default(),
+        };
         let last = self.endpoint.listing.load_full();
         let deadline = TokioClock.now() + LIST_TIMEOUT;
-        let (listing, failure) =
-            Listing::fetch(&*self.endpoint.server, info, &last, deadline).await;
-        if let Some(error) = &failure {
+        let Fetched { listing, has_tools, failure } =
+            Listing::fetch(&*self.endpoint.server, &info, &last, deadline).await;
+        if let Some(error) = failure.as_ref().filter(|_| !failed_before) {
             tracing::warn!(server = &*self.endpoint.name, %error, "a list could not be fetched; the last known stays");
         }
-        self.endpoint.set_listing(listing);
+        self.endpoint.set_listing(listing, has_tools);
         let inner = self.inner.upgrade()?;
         inner.merge();
         inner.untried.send_modify(|_| {}); // those who wait for a name look again
-        Some(failure)
+        Some(failure.is_some())
     }
 
-    /// Watches a connected server until it is lost (`Some`) or the orchestrator is gone (`None`).
-    async fn watch(&self, info: &ServerInfo, failure: &mut Option<Error>) -> Option<()> {
-        let mut next_probe = tokio::time::Instant::now() + PROBE_EVERY;
+    async fn watch(&self, mut failed: bool) -> Option<()> {
+        let mut listed = Instant::now();
+        let mut retry = LIST_RETRY[0];
+        let mut next_lists = failed.then(|| listed + retry);
+        let mut next_probe = listed + PROBE_EVERY;
+        let mut seen = Seen { answers: self.endpoint.vitals.answers(), missed: 0 };
         loop {
-            // A list that failed is asked for again with the next probe at the latest.
-            let woken =
-                tokio::time::timeout_at(next_probe, self.signals.wake.notified()).await.is_ok();
             if Signals::take(&self.signals.lost) {
                 return Some(());
             }
-            if woken {
-                if Signals::take(&self.signals.lists_changed) {
-                    *failure = self.refresh(info).await?;
-                    tokio::time::sleep(LIST_PAUSE).await;
-                }
-                continue;
+            if Signals::take(&self.signals.lists_changed) {
+                let soon = listed + LIST_PAUSE;
+                next_lists = Some(next_lists.map_or(soon, |next| next.min(soon)));
             }
-            next_probe = tokio::time::Instant::now() + PROBE_EVERY;
-            self.probe().await?;
-            if failure.is_some() {
-                *failure = self.refresh(info).await?;
+            let now = Instant::now();
+            if next_lists.is_some_and(|next| next <= now) {
+                retry = if failed { (retry * 2).min(LIST_RETRY[1]) } else { LIST_RETRY[0] };
+                failed = self.refresh(failed).await?;
+                listed = Instant::now();
+                next_lists = failed.then(|| listed + retry);
+            } else if next_probe <= now {
+                next_probe = now + PROBE_EVERY;
+                if self.probe(&mut seen).await && self.note_return()? {
+                    next_lists = Some(now);
+                }
+            } else {
+                let next = next_lists.map_or(next_probe, |next| next.min(next_probe));
+                tokio::select! {
+                    () = self.signals.wake.notified() => {}
+                    () = tokio::time::sleep_until(next) => {}
+                    () = self.endpoint.vitals.returned() => {
+                        if self.note_return()? {
+                            next_lists = Some(Instant::now());
+                        }
+                    }
+                }
             }
         }
     }
 
-    async fn probe(&self) -> Option<()> {
-        let deadline = TokioClock.now() + PROBE_PATIENCE;
-        let probed = crate::endpoint::caught(self.endpoint.server.probe(deadline));
-        let result =
-            tokio::time::timeout_at(deadline.into_std().into(), probed).await.unwrap_or_else(
-                |_| Err(Error::new(Kind::Timeout).message("the probe was not answered")),
-            );
+    /// Holds the server to be up again; says whether it was down.
+    fn note_return(&self) -> Option<bool> {
         let inner = self.inner.upgrade()?;
-        match (result, self.endpoint.status()) {
-            (Err(error), _) => inner.health(&self.endpoint, Status::Down(error)),
-            (Ok(()), Status::Up(_)) => {}
-            (Ok(()), _) => {
-                drop(inner);
-                let _ = self.connect().await; // back: says what it is
-            }
+        let info = self.endpoint.vitals.info();
+        let was_down = matches!(self.endpoint.status(), Status::Down(_));
+        if let (true, Some(info)) = (was_down, info) {
+            inner.health(&self.endpoint, Status::Up(info));
         }
-        Some(())
+        Some(was_down)
     }
+
+    /// Asks whether the server is still there, unless its calls tell already. True where it answered.
+    async fn probe(&self, seen: &mut Seen) -> bool {
+        let vitals = &self.endpoint.vitals;
+        let before = std::mem::replace(&mut seen.answers, vitals.answers());
+        if is_up(&self.endpoint.status()) && before != seen.answers {
+            seen.missed = 0;
+            return false;
+        }
+        let deadline = TokioClock.now() + PROBE_PATIENCE;
+        let result = bounded(deadline, async { self.endpoint.server.probe(deadline).await }).await;
+        let has_answered = vitals.answers() != seen.answers;
+        let error = match result {
+            Ok(()) => {
+                seen.missed = 0;
+                return true;
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            Kind::Protocol { .. } => return true, // an answer
+            // Says nothing: it, or this side, has too much to do.
+            Kind::Throttled { .. } | Kind::RateLimited { .. } | Kind::Overloaded => return false,
+            Kind::Timeout => {
+                seen.missed += 1;
+                let is_busy = vitals.in_flight() > 0 && seen.missed < BUSY_PROBES;
+                if has_answered || is_busy {
+                    return false;
+                }
+            }
+            _ => {}
+        }
+        let error = match error.kind() {
+            Kind::Timeout => error.message("the probe was not answered"),
+            _ => error,
+        };
+        if let Some(inner) = self.inner.upgrade() {
+            inner.health(&self.endpoint, Status::Down(error));
+        }
+        false
+    }
+}
+
+/// Between 50 % and 100 % of `pause`, so that many servers that were lost together are not tried together.
+fn jittered(pause: Duration) -> Duration {
+    let mut byte = [0_u8; 1];
+    let random = getrandom::fill(&mut byte).map_or(0, |()| byte[0]);
+    pause / 2 + pause.mul_f64(f64::from(random) / 510.0)
 }

@@ -2,10 +2,13 @@
 
 mod caching;
 mod failover;
+mod levels;
 mod life;
 mod limits;
 mod lists;
 mod scripted;
+mod subscriptions;
+mod supervision;
 
 use std::time::Duration;
 

@@ -28,11 +28,33 @@ pub(crate) enum Does {
     Ask,
 }
 
+impl Does {
+    async fn run(self) -> Result<(), Error> {
+        match self {
+            Self::Answer | Self::ToolError | Self::Progress { .. } | Self::Ask => Ok(()),
+            Self::Fail(error) => Err(error),
+            Self::Hang => std::future::pending().await,
+            Self::Panic => panic!("as told"),
+            Self::Take(time) => {
+                tokio::time::sleep(time).await;
+                Ok(())
+            }
+        }
+    }
+}
+
 pub(crate) struct Scripted {
     name: &'static str,
     tools: Mutex<Vec<serde_json::Value>>,
     does: Mutex<Does>,
     down: AtomicBool,
+    /// What it does with a list, a probe, and with what concerns subscriptions and log levels.
+    pub(crate) lists: Mutex<Does>,
+    pub(crate) probes: Mutex<Does>,
+    pub(crate) tells: Mutex<Does>,
+    told: Mutex<Vec<String>>,
+    pub(crate) capabilities: Mutex<serde_json::Value>,
+    pub(crate) connecting: Mutex<Duration>,
     pub(crate) calls: AtomicUsize,
     pub(crate) connects: AtomicUsize,
     pub(crate) dropped: Arc<AtomicUsize>,
@@ -47,6 +69,12 @@ impl Scripted {
             tools: Mutex::new(tools.iter().map(|tool| json!({ "name": tool, "annotations": { "readOnlyHint": tool.starts_with("read") } })).collect()),
             does: Mutex::new(Does::Answer),
             down: AtomicBool::new(false),
+            lists: Mutex::new(Does::Answer),
+            probes: Mutex::new(Does::Answer),
+            tells: Mutex::new(Does::Answer),
+            told: Mutex::default(),
+            capabilities: Mutex::new(json!({ "tools": {} })),
+            connecting: Mutex::default(),
             calls: AtomicUsize::new(0),
             connects: AtomicUsize::new(0),
             dropped: Arc::default(),
@@ -92,6 +120,11 @@ impl Scripted {
         self.seen.lock().unwrap().clone()
     }
 
+    /// What it was told of subscriptions and log levels, in order.
+    pub(crate) fn told(&self) -> Vec<String> {
+        self.told.lock().unwrap().clone()
+    }
+
     fn unreachable() -> Error {
         Error::new(Kind::Unreachable)
     }
@@ -115,8 +148,20 @@ impl Server for Scripted {
             return Err(Self::unreachable());
         }
         if call.method == Method::TOOLS_LIST {
+            let lists = self.lists.lock().unwrap().clone();
+            lists.run().await?;
             let tools = self.tools.lock().unwrap().clone();
             return Ok(Reply::new(RawJson::from(json!({ "tools": tools }))));
+        }
+        if let "resources/subscribe" | "resources/unsubscribe" | "logging/setLevel" =
+            call.method.as_str()
+        {
+            let level = call.params.as_ref().and_then(|params| params.member("level"));
+            let level = level.and_then(|level| level.get::<String>().ok());
+            let what = call.target.as_deref().map(str::to_owned).or(level).unwrap_or_default();
+            self.told.lock().unwrap().push(format!("{} {what}", call.method));
+            let tells = self.tells.lock().unwrap().clone();
+            return tells.run().await.map(|()| Reply::new(RawJson::EMPTY_OBJECT));
         }
         let count = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         self.seen.lock().unwrap().push(call.target.as_deref().unwrap_or_default().to_owned());
@@ -158,7 +203,29 @@ impl Server for Scripted {
 
     async fn connect(&self, _: Instant) -> Result<Arc<ServerInfo>, Error> {
         self.connects.fetch_add(1, Ordering::SeqCst);
-        if self.down.load(Ordering::SeqCst) { Err(Self::unreachable()) } else { Ok(Arc::default()) }
+        let time = *self.connecting.lock().unwrap();
+        tokio::time::sleep(time).await;
+        if self.down.load(Ordering::SeqCst) {
+            return Err(Self::unreachable());
+        }
+        let capabilities = self.capabilities.lock().unwrap().clone();
+        let identity = RawJson::from(json!({ "name": self.name, "version": "0" }));
+        Ok(Arc::new(ServerInfo::new(identity, RawJson::from(capabilities))))
+    }
+
+    async fn probe(&self, _: Instant) -> Result<(), Error> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(Self::unreachable());
+        }
+        let probes = self.probes.lock().unwrap().clone();
+        probes.run().await
+    }
+
+    async fn notify(&self, notification: Notification) {
+        let tells = self.tells.lock().unwrap().clone();
+        if tells.run().await.is_ok() {
+            self.told.lock().unwrap().push(notification.method.to_string());
+        }
     }
 
     fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
