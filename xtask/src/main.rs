@@ -1,8 +1,9 @@
-//! Checks and measures toolweir: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask benchmarks`, `cargo xtask realworld`.
+//! Checks and measures toolweir: `cargo xtask ci`, `tidy`, `benchmarks`, `realworld`, `conformance`.
 
 mod benchmarks;
 mod ci;
 mod command;
+mod conformance;
 mod realworld;
 mod table;
 mod tidy;
@@ -34,6 +35,8 @@ enum Verb {
     Benchmarks(benchmarks::Options),
     /// Installs other people's MCP servers and clients and runs them through the gateway
     Realworld(realworld::Options),
+    /// Runs the official conformance suite, direct and through the gateway
+    Conformance(conformance::Options),
     /// Checks what no compiler does: layers, names, versions, dependency budgets, stray files
     Tidy,
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Verb::Ci(options) => ci::run(&workspace, &options),
         Verb::Benchmarks(options) => benchmarks::run(&workspace, &options),
         Verb::Realworld(options) => realworld::run(&workspace, &options),
+        Verb::Conformance(options) => conformance::run(&workspace, &options),
         Verb::Tidy => tidy::run(&workspace),
     });
     match done {

@@ -1,0 +1,101 @@
+//! `cargo xtask conformance`: the official suite against the fixture server, and against the gateway before it.
+
+mod install;
+mod programs;
+mod report;
+mod suite;
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use self::install::Suite;
+use self::programs::{Program, Programs};
+use self::report::Report;
+use crate::Failure;
+use crate::workspace::Workspace;
+
+/// The revisions whose requirements are run.
+const SETS: [&str; 2] = ["2025-11-25", "2026-07-28"];
+
+/// How to run.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Runs everything this often; a scenario passes where it passed each time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// Runs this scenario alone
+    #[arg(long, value_name = "SCENARIO")]
+    only: Option<String>,
+    /// Writes every scenario's outcome as JSON, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// How the suite reaches the fixture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    Direct,
+    Http,
+    Stdio,
+}
+
+impl Way {
+    const ALL: [Self; 3] = [Self::Direct, Self::Http, Self::Stdio];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Http => "through HTTP",
+            Self::Stdio => "through stdio",
+        }
+    }
+}
+
+/// Runs the suite; whether every scored scenario passes and nothing is worse through the gateway than direct.
+///
+/// # Errors
+/// Fails where something cannot be built, installed or started.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool, Failure> {
+    let suite = Suite::install(workspace)?;
+    let programs = Programs::build(workspace)?;
+    let mut report = Report::default();
+    for round in 1..=options.repeat {
+        for way in Way::ALL {
+            let (_running, url) = start(&programs, &suite, way)?;
+            for set in SETS {
+                eprintln!("round {round} of {}: {set} {}", options.repeat, way.name());
+                for outcome in suite.run(&url, set, options.only.as_deref())? {
+                    report.add(set, way, outcome);
+                }
+            }
+        }
+    }
+    if let Some(file) = &options.json {
+        fs::write(file, report.json()?)?;
+    }
+    print!("{}", report.text());
+    Ok(report.holds())
+}
+
+/// Starts what one way needs, and tells where the suite finds it.
+fn start(programs: &Programs, suite: &Suite, way: Way) -> Result<(Vec<Program>, String), Failure> {
+    match way {
+        Way::Direct => {
+            let (fixture, url) = programs.fixture()?;
+            Ok((vec![fixture], url))
+        }
+        Way::Http => {
+            let (fixture, url) = programs.fixture()?;
+            let server = serde_json::json!({ "type": "http", "url": url });
+            let (gateway, url) = programs.gateway(&suite.folder, server)?;
+            Ok((vec![gateway, fixture], url))
+        }
+        Way::Stdio => {
+            let server = serde_json::json!({ "command": programs.fixture, "args": ["--stdio"] });
+            let (gateway, url) = programs.gateway(&suite.folder, server)?;
+            Ok((vec![gateway], url))
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! One run of the suite, and what it found.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::install::Suite;
+use super::programs::Program;
+use crate::Failure;
+
+/// How long the suite may say nothing.
+const SILENCE: Duration = Duration::from_secs(90);
+
+/// One scenario's outcome in one run.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Outcome {
+    pub(super) scenario: String,
+    pub(super) is_scored: bool,
+    pub(super) passed: usize,
+    /// Checks that warned or failed.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// A check that did not pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Problem {
+    pub(super) check: String,
+    /// A SHOULD that is not met; a scenario passes all the same.
+    pub(super) is_warning: bool,
+    pub(super) message: String,
+}
+
+/// A check as the suite writes it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Check {
+    id: String,
+    status: String,
+    error_message: Option<String>,
+}
+
+impl Suite {
+    /// Runs what the revision `set` requires against `url`, or one scenario of it.
+    ///
+    /// # Errors
+    /// Fails where the suite cannot be run or leaves no results.
+    pub(super) fn run(
+        &self,
+        url: &str,
+        set: &str,
+        only: Option<&str>,
+    ) -> Result<Vec<Outcome>, Failure> {
+        // The suite's test of foreign hosts wants a name.
+        let url = url.replace("127.0.0.1", "localhost");
+        let results = self.folder.join("results");
+        let _ = fs::remove_dir_all(&results);
+        let mut command = self.command();
+        command.args(["server", "--url", &url]).arg("--output-dir").arg(&results);
+        match only {
+            None => command.args(["--requirements", set]),
+            Some(only) => command.args(["--spec-version", set, "--scenario", only]),
+        };
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        if !Program::start(command)?.has_ended(SILENCE) {
+            return Err(format!("the suite was silent for {} s", SILENCE.as_secs()).into());
+        }
+        let requirements = self.package().join(format!("requirements/{set}.yaml"));
+        let scored = scored(&fs::read_to_string(requirements)?);
+        let mut found = read(&results)?;
+        let wanted = |scenario: &str| only.is_none_or(|only| only == scenario);
+        let mut outcomes = Vec::new();
+        for scenario in scored.into_iter().filter(|scenario| wanted(scenario)) {
+            // One that left nothing did not run: not every scenario is of every revision.
+            let checks = match found.remove(&scenario) {
+                Some(checks) => checks,
+                None if only.is_some() => continue,
+                None => vec![Check {
+                    id: "results".to_owned(),
+                    status: "FAILURE".to_owned(),
+                    error_message: Some("the scenario left no results".to_owned()),
+                }],
+            };
+            outcomes.push(outcome(scenario, true, checks));
+        }
+        outcomes.extend(found.into_iter().map(|(name, checks)| outcome(name, false, checks)));
+        Ok(outcomes)
+    }
+}
+
+fn outcome(scenario: String, is_scored: bool, checks: Vec<Check>) -> Outcome {
+    let passed = checks.iter().filter(|check| check.status == "SUCCESS").count();
+    let problem = |check: Check| {
+        let is_warning = match check.status.as_str() {
+            "FAILURE" => false,
+            "WARNING" => true,
+            _ => return None,
+        };
+        let message = check.error_message.unwrap_or_default();
+        Some(Problem { check: check.id, is_warning, message })
+    };
+    let problems = checks.into_iter().filter_map(problem).collect();
+    Outcome { scenario, is_scored, passed, problems }
+}
+
+/// The results that a run left: one folder a scenario, `server-` its name `-` the time.
+fn read(results: &Path) -> Result<BTreeMap<String, Vec<Check>>, Failure> {
+    let mut found: BTreeMap<String, Vec<Check>> = BTreeMap::new();
+    let Ok(folders) = fs::read_dir(results) else { return Ok(found) };
+    for folder in folders {
+        let folder = folder?;
+        let name = folder.file_name().to_string_lossy().into_owned();
+        let Some(scenario) = scenario(&name) else { continue };
+        let checks = fs::read_to_string(folder.path().join("checks.json"))?;
+        let checks: Vec<Check> = serde_json::from_str(&checks)?;
+        found.entry(scenario.to_owned()).or_default().extend(checks);
+    }
+    Ok(found)
+}
+
+/// The scenario in a folder's name, which ends with `-2026-07-28T10-11-12-345Z`.
+fn scenario(folder: &str) -> Option<&str> {
+    const TIME: usize = "-2026-07-28T10-11-12-345Z".len();
+    let end = folder.len().checked_sub(TIME)?;
+    folder.get(..end)?.strip_prefix("server-")
+}
+
+/// The scenarios under `server:` in a file of requirements.
+fn scored(requirements: &str) -> Vec<String> {
+    let lines = requirements.lines().skip_while(|line| *line != "server:").skip(1);
+    let own = lines.take_while(|line| line.is_empty() || line.starts_with([' ', '#']));
+    own.filter_map(|line| line.trim().strip_prefix("- ").map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_names_its_scenario() {
+        let cases = [
+            ("server-tools-list-2026-07-28T10-11-12-345Z", Some("tools-list")),
+            ("server-server-stateless-2026-07-28T10-11-12-345Z", Some("server-stateless")),
+            ("tools-list-2026-07-28T10-11-12-345Z", None),
+            ("summary", None),
+        ];
+        for (folder, expected) in cases {
+            assert_eq!(scenario(folder), expected, "{folder}");
+        }
+    }
+
+    #[test]
+    fn only_what_stands_under_server_is_scored() {
+        let text = "# head\nserver:\n  - ping\n\n  # why\n  - tools-list\nclient:\n  - auth/x\n";
+        assert_eq!(scored(text), ["ping", "tools-list"]);
+    }
+
+    #[test]
+    fn warnings_are_no_failures_and_skipped_checks_are_nothing() {
+        let check = |id: &str, status: &str| Check {
+            id: id.to_owned(),
+            status: status.to_owned(),
+            error_message: None,
+        };
+        let checks = vec![
+            check("a", "SUCCESS"),
+            check("b", "WARNING"),
+            check("c", "SKIPPED"),
+            check("d", "FAILURE"),
+        ];
+        let outcome = outcome("ping".to_owned(), true, checks);
+        let problems: Vec<_> =
+            outcome.problems.iter().map(|it| (it.check.as_str(), it.is_warning)).collect();
+        assert_eq!((outcome.passed, problems), (1, vec![("b", true), ("d", false)]));
+    }
+}
