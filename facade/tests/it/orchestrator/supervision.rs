@@ -1,11 +1,12 @@
 //! How servers are looked after: their lists, their health, their start.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use toolweir::core::{
-    Clock, Error, Instant, Kind, Method, Notification, Server, ServerMessage, TokioClock,
+    Call, Clock, Error, Instant, Kind, Method, Notification, RawJson, Reply, Server, ServerMessage,
+    TokioClock,
 };
 use toolweir::{Member, Orchestrator, Readiness};
 
@@ -205,4 +206,25 @@ async fn what_is_offered_is_what_the_servers_offer() {
     b.down(false);
     seconds(6.0).await;
     assert_eq!(offers(&orchestrator).await["resources"]["subscribe"], true);
+}
+
+/// Gives the same two cursors for ever.
+#[derive(Default)]
+struct Circling(AtomicUsize);
+
+#[async_trait::async_trait]
+impl Server for Circling {
+    async fn call(&self, call: &Call) -> Result<Reply, Error> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        let cursor = call.params.as_ref().and_then(|params| params.member("cursor"));
+        let next = if cursor.is_some_and(|cursor| cursor.as_bytes() == b"1") { 2 } else { 1 };
+        Ok(Reply::new(RawJson::from(serde_json::json!({ "tools": [], "nextCursor": next }))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cursor_that_comes_again_ends_the_list() {
+    let server = Arc::new(Circling::default());
+    started(Orchestrator::builder().member(Member::new("s", server.clone()))).await;
+    assert_eq!(server.0.load(Ordering::SeqCst), 3);
 }
