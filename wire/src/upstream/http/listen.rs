@@ -85,10 +85,10 @@ impl Listens for Link {
             }
             for event in events.drain(..) {
                 match message::read(event.data, remote.options.limits.depth) {
-                    Ok(Incoming::Notification(notification)) => {
-                        if !listening::is_acknowledgement(&notification) {
-                            remote.subscribers.tell(&ServerMessage::Notification(notification));
-                        }
+                    Ok(Incoming::Notification(notification))
+                        if !listening::is_acknowledgement(&notification) =>
+                    {
+                        remote.subscribers.tell(&ServerMessage::Notification(notification));
                     }
                     // The subscription's end.
                     Ok(Incoming::Response(response)) => {
