@@ -1,5 +1,6 @@
 //! The side that faces servers.
 
+mod bridge;
 mod child;
 mod handshake;
 mod http;

@@ -108,12 +108,18 @@ fn renamed_reference(call: &Call, target: &str) -> Result<Option<RawJson>, Inval
     reference.edit().set(member, &RawJson::of(target)?).finish().map(Some)
 }
 
-/// What every modern request carries. A modern client's own words stay; for others we speak ourselves, and claim no
-/// capability.
+/// What every modern request carries. A modern client's own words stay; for a legacy client we speak with what it can
+/// do, and for the program itself we claim no capability.
 fn modern_meta(given: &RawJson, call: &Call) -> Result<RawJson, InvalidJson> {
     let mut edit = given.edit().set(meta::VERSION, &RawJson::of(MODERN)?);
+    // What a legacy client can be asked it is asked on its open call; its log level its listener sees to.
+    let legacy = super::bridge::is_legacy_caller(call);
     if given.member(meta::CAPABILITIES).is_none() {
-        edit = edit.set(meta::CAPABILITIES, &RawJson::EMPTY_OBJECT);
+        let own = if legacy { call.client.capabilities.clone() } else { RawJson::EMPTY_OBJECT };
+        edit = edit.set(meta::CAPABILITIES, &own);
+    }
+    if legacy && given.member(meta::LOG_LEVEL).is_none() {
+        edit = edit.set(meta::LOG_LEVEL, &RawJson::of("debug")?);
     }
     if given.member(meta::CLIENT_INFO).is_none() {
         edit = edit.set(meta::CLIENT_INFO, &call.client.info.clone().unwrap_or_else(own_identity));

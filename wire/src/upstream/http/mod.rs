@@ -27,7 +27,7 @@ use super::keeper::Keeper;
 use super::listening::Wishes;
 use super::subscribers::Subscribers;
 use super::waiting::Origin;
-use super::{Options, outgoing, parameters, until};
+use super::{Options, bridge, outgoing, parameters, until};
 use crate::message;
 use crate::mirrors::Mirrors;
 use crate::version::Era;
@@ -310,7 +310,8 @@ impl Inner {
 #[async_trait]
 impl Server for HttpServer {
     async fn call(&self, call: &Call) -> Result<Reply, Error> {
-        match self.exchange(call).await {
+        let answered = bridge::answered(call, |call| async move { self.exchange(&call).await });
+        match answered.await {
             Ok(mut reply) => {
                 reply.server = Some(self.0.remote.name.clone());
                 Ok(reply)

@@ -21,7 +21,7 @@ use super::handshake::{self, Agreed};
 use super::keeper::Keeper;
 use super::listening::Wishes;
 use super::subscribers::Subscribers;
-use super::{Options, outgoing};
+use super::{Options, bridge, outgoing};
 use crate::message;
 use crate::version::Era;
 
@@ -153,14 +153,15 @@ impl Server for StdioServer {
                 Err(error) => Err(error.server(name)),
             };
         }
-        let result = async {
+        let connection = &connection;
+        let answered = bridge::answered(call, |call| async move {
             let id = connection.next_id();
-            let outgoing = outgoing::encode(id, call, connection.era())?;
-            connection.exchange(id, outgoing, Some(call), call.deadline).await
-        };
-        match result.await {
-            Ok(result) => {
-                let mut reply = message::reply_of(result);
+            let outgoing = outgoing::encode(id, &call, connection.era())?;
+            let result = connection.exchange(id, outgoing, Some(&call), call.deadline).await?;
+            Ok(message::reply_of(result))
+        });
+        match answered.await {
+            Ok(mut reply) => {
                 reply.server = Some(self.0.recipe.name.clone());
                 Ok(reply)
             }
