@@ -28,6 +28,9 @@ pub(crate) struct Options {
     /// Runs this scenario alone
     #[arg(long, value_name = "SCENARIO")]
     only: Option<String>,
+    /// What the server behind the gateway speaks; the gateway's clients speak what their revision wants
+    #[arg(long, value_name = "ERA", default_value = "both", value_parser = ["legacy", "modern", "both"])]
+    servers: String,
     /// Writes every scenario's outcome as JSON, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -63,7 +66,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool, Fail
     let mut report = Report::default();
     for round in 1..=options.repeat {
         for way in Way::ALL {
-            let (_running, url) = start(&programs, &suite, way)?;
+            let (_running, url) = start(&programs, &suite, way, &options.servers)?;
             for set in SETS {
                 eprintln!("round {round} of {}: {set} {}", options.repeat, way.name());
                 for outcome in suite.run(&url, set, options.only.as_deref())? {
@@ -80,20 +83,25 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool, Fail
 }
 
 /// Starts what one way needs, and tells where the suite finds it.
-fn start(programs: &Programs, suite: &Suite, way: Way) -> Result<(Vec<Program>, String), Failure> {
+fn start(
+    programs: &Programs,
+    suite: &Suite,
+    way: Way,
+    era: &str,
+) -> Result<(Vec<Program>, String), Failure> {
     match way {
         Way::Direct => {
-            let (fixture, url) = programs.fixture()?;
+            let (fixture, url) = programs.fixture("both")?;
             Ok((vec![fixture], url))
         }
         Way::Http => {
-            let (fixture, url) = programs.fixture()?;
+            let (fixture, url) = programs.fixture(era)?;
             let server = serde_json::json!({ "type": "http", "url": url });
             let (gateway, url) = programs.gateway(&suite.folder, server)?;
             Ok((vec![gateway, fixture], url))
         }
         Way::Stdio => {
-            let server = serde_json::json!({ "command": programs.fixture, "args": ["--stdio"] });
+            let server = serde_json::json!({ "command": programs.fixture, "args": ["--stdio", "--era", era] });
             let (gateway, url) = programs.gateway(&suite.folder, server)?;
             Ok((vec![gateway], url))
         }

@@ -42,10 +42,13 @@ impl Programs {
         Ok(Self { fixture: built.join("examples/conformance"), toolweir: built.join("toolweir") })
     }
 
-    /// Starts the fixture over HTTP; its URL.
-    pub(super) fn fixture(&self) -> Result<(Program, String), Failure> {
+    /// Starts the fixture over HTTP, speaking one era or both; its URL.
+    pub(super) fn fixture(&self, era: &str) -> Result<(Program, String), Failure> {
         let mut command = Command::new(&self.fixture);
-        command.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .args(["--listen", "127.0.0.1:0", "--era", era])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let program = Program::start(command)?;
         let url = program.line(|line| line.starts_with("http://").then(|| line.to_owned()))?;
         Ok((program, url))
