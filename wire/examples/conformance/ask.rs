@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use tokio::task::JoinSet;
 use toolweir_core::{Call, Clock, Error, Kind, Method, RawJson, Reply, TokioClock};
 
 use crate::fixture::{refuse, reply};
@@ -64,7 +65,7 @@ pub(crate) fn missing(capability: &str) -> Error {
     refuse(-32021, "the client lacks a capability that this needs", data)
 }
 
-/// Puts all `questions` to the client; `state` comes back with a modern client's next call.
+/// Puts all `questions` to the client at once; `state` comes back with a modern client's next call.
 pub(crate) async fn ask(
     call: &Call,
     questions: Vec<Question>,
@@ -79,13 +80,17 @@ pub(crate) async fn ask(
         );
     }
     let peer = call.peer.as_ref().ok_or(Kind::InvalidRequest)?;
+    let deadline = TokioClock.now() + PATIENCE;
+    let mut asked = JoinSet::new(); // dropping it withdraws what is open
+    for Question { key, method, params } in questions {
+        let (peer, params) = (peer.clone(), Some(RawJson::from(params)));
+        asked.spawn(async move { (key, peer.request(method, params, deadline).await) });
+    }
     let mut answers = Map::new();
-    for question in questions {
-        let deadline = TokioClock.now() + PATIENCE;
-        let params = Some(RawJson::from(question.params));
-        let answer = peer.request(question.method, params, deadline).await?;
-        let answer = answer.get().map_err(|_| Kind::InvalidReply)?;
-        answers.insert(question.key.to_owned(), answer);
+    while let Some(ended) = asked.join_next().await {
+        let (key, answer) = ended.map_err(|_| Kind::Internal)?;
+        let answer = answer?.get().map_err(|_| Kind::InvalidReply)?;
+        answers.insert(key.to_owned(), answer);
     }
     Ok(Answers::Given(answers))
 }
