@@ -30,6 +30,11 @@ impl Failure {
         Self::new(1, "unexpected", message)
     }
 
+    /// As a shell has it: 128 and the number of SIGINT.
+    pub(crate) fn interrupted() -> Self {
+        Self::new(130, "interrupted", "interrupted")
+    }
+
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(2, "usage", message)
     }

@@ -15,6 +15,7 @@ mod source;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -136,9 +137,9 @@ pub(crate) fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return output.fail(&Failure::unexpected(format!("cannot start: {error}"))),
     };
-    let result = runtime.block_on(run(cli.command, output));
-    // Whatever still blocks, such as a read of stdin, does not keep the program from ending.
-    runtime.shutdown_background();
+    let result = runtime.block_on(interruptible(cli.command, output));
+    // What is dropped here ends its children; what still blocks, such as a read of stdin, is not waited for.
+    runtime.shutdown_timeout(Duration::from_millis(300));
     match result {
         Ok(code) => code,
         Err(failure) => output.fail(&failure),
@@ -160,6 +161,21 @@ fn not_understood(error: &clap::Error) -> ExitCode {
         None => "a command is missing; --help shows them".to_owned(), // the text is the help
     };
     Output { json: true }.fail(&Failure::usage(message))
+}
+
+/// Runs a command; a signal ends it, and with it the servers that it started. A gateway sees to its signals itself.
+async fn interruptible(command: Command, output: Output) -> Result<ExitCode, Failure> {
+    if matches!(
+        command,
+        Command::Serve { .. } | Command::Demo { serve: true, .. } | Command::DemoServer { .. }
+    ) {
+        return run(command, output).await;
+    }
+    let mut signals = serve::Signals::new()?;
+    tokio::select! {
+        result = run(command, output) => result,
+        () = signals.next() => Err(Failure::interrupted()),
+    }
 }
 
 async fn run(command: Command, output: Output) -> Result<ExitCode, Failure> {

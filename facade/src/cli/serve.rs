@@ -18,8 +18,11 @@ use super::source;
 
 const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8808);
-/// How long calls that are in flight get to finish once the gateway is told to end.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long calls that are in flight get to finish once the gateway is told to end. Together with what servers get
+/// then it stays below the 10 s after which most supervisors kill.
+const GRACE: Duration = Duration::from_secs(6);
+/// How long the servers get after that to end.
+const SERVERS_GRACE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn serve(
     source: &Source,
@@ -35,14 +38,20 @@ pub(crate) async fn serve(
             "{address} can be reached from other machines, and no token is configured: set `toolweir.token`, or listen on 127.0.0.1",
         )));
     }
-    let signals = Signals::new()?;
+    let mut signals = Signals::new()?;
     // Whoever cannot listen need not start servers.
     let access = access(&config);
     let bound = if stdio { None } else { Some(bind(address).await?) };
     let orchestrator = source::start(&config)?;
     let service = Service::new(Arc::new(orchestrator.clone())).access(access.clone());
     let admin = match settings.admin {
-        Some(address) => Some(admin(address, access, &orchestrator).await?),
+        Some(address) => match admin(address, access, &orchestrator).await {
+            Ok(admin) => Some(admin),
+            Err(failure) => {
+                orchestrator.shutdown(SERVERS_GRACE).await;
+                return Err(failure);
+            }
+        },
         None => None,
     };
     output.note(&format!(
@@ -60,22 +69,37 @@ pub(crate) async fn serve(
         output.note(&format!("health: http://{}/health", admin.local_addr()));
     }
     let code = match bound {
-        Some(bound) => over_http(bound, service, signals, output).await,
-        None => over_stdio(service, signals).await,
+        Some(bound) => over_http(bound, service, &mut signals, output).await,
+        None => over_stdio(service, &mut signals).await,
     };
     telling.abort();
-    if let Some(admin) = admin {
-        admin.shutdown(Duration::from_secs(1)).await;
-    }
-    orchestrator.shutdown(Duration::from_secs(8)).await;
+    end(&orchestrator, admin, &mut signals).await;
     code
+}
+
+/// Ends the servers in good order, or, at a signal, now: dropping them kills them.
+pub(crate) async fn end(
+    orchestrator: &Orchestrator,
+    admin: Option<PagesListener>,
+    signals: &mut Signals,
+) {
+    let in_order = async {
+        if let Some(admin) = admin {
+            admin.shutdown(Duration::ZERO).await;
+        }
+        orchestrator.shutdown(SERVERS_GRACE).await;
+    };
+    tokio::select! {
+        () = in_order => {}
+        () = signals.next() => {}
+    }
 }
 
 /// Serves until a signal; what is in flight then gets its grace, and a second signal ends it.
 pub(crate) async fn over_http(
     bound: TcpListener,
     service: Service,
-    mut signals: Signals,
+    signals: &mut Signals,
     output: Output,
 ) -> Result<ExitCode, Failure> {
     let listener =
@@ -91,7 +115,7 @@ pub(crate) async fn over_http(
 }
 
 /// Serves one client until it closes its side, or a signal.
-async fn over_stdio(service: Service, mut signals: Signals) -> Result<ExitCode, Failure> {
+async fn over_stdio(service: Service, signals: &mut Signals) -> Result<ExitCode, Failure> {
     tokio::select! {
         ended = serve_stdio(service, tokio::io::stdin(), tokio::io::stdout()) => {
             ended.map_err(|error| Failure::unexpected(format!("stdio: {error}")))?;
@@ -127,10 +151,11 @@ fn access(config: &Config) -> Access {
     }
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM, SIGINT and SIGHUP.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
@@ -140,6 +165,7 @@ impl Signals {
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
         })
     }
 
@@ -147,6 +173,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = self.hang_up.recv() => {}
         }
     }
 }

@@ -14,7 +14,7 @@ use toolweir::wire::{Access, Service, serve_stdio};
 use self::story::Story;
 use super::failure::Failure;
 use super::output::Output;
-use super::serve::{Signals, admin, bind, over_http};
+use super::serve::{Signals, admin, bind, end, over_http};
 use super::{health, source};
 
 const CONFIG: &str = include_str!("demo.jsonc");
@@ -50,8 +50,8 @@ pub(crate) async fn demo(serve: Option<SocketAddr>, output: Output) -> Result<Ex
         }
         output.result(&dashboard, health::text);
     }
-    let code = match (told, bound) {
-        (Ok(()), Some((bound, signals))) => {
+    match (told, bound) {
+        (Ok(()), Some((bound, mut signals))) => {
             let service = Service::new(Arc::new(orchestrator.clone()));
             let admin = match ADMIN.parse() {
                 Ok(address) => admin(address, Access::default(), &orchestrator).await.ok(),
@@ -60,16 +60,15 @@ pub(crate) async fn demo(serve: Option<SocketAddr>, output: Output) -> Result<Ex
             if let Some(admin) = &admin {
                 output.note(&format!("health: http://{}/health", admin.local_addr()));
             }
-            let code = over_http(bound, service, signals, output).await;
-            if let Some(admin) = admin {
-                admin.shutdown(Duration::from_secs(1)).await;
-            }
+            let code = over_http(bound, service, &mut signals, output).await;
+            end(&orchestrator, admin, &mut signals).await;
             code
         }
-        (told, _) => told.map(|()| ExitCode::SUCCESS),
-    };
-    orchestrator.shutdown(Duration::from_secs(5)).await;
-    code
+        (told, _) => {
+            orchestrator.shutdown(Duration::from_secs(5)).await;
+            told.map(|()| ExitCode::SUCCESS)
+        }
+    }
 }
 
 fn config() -> Result<Config, Failure> {
