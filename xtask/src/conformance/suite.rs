@@ -114,8 +114,11 @@ fn read(results: &Path) -> Result<BTreeMap<String, Vec<Check>>, Failure> {
         let folder = folder?;
         let name = folder.file_name().to_string_lossy().into_owned();
         let Some(scenario) = scenario(&name) else { continue };
-        let checks = fs::read_to_string(folder.path().join("checks.json"))?;
-        let checks: Vec<Check> = serde_json::from_str(&checks)?;
+        let checks = folder.path().join("checks.json");
+        if !checks.exists() {
+            continue; // it is not of this revision
+        }
+        let checks: Vec<Check> = serde_json::from_str(&fs::read_to_string(checks)?)?;
         found.entry(scenario.to_owned()).or_default().extend(checks);
     }
     Ok(found)
