@@ -132,7 +132,11 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return not_understood(&error),
     };
     let output = Output { json: cli.json };
-    log(matches!(cli.command, Command::Demo { .. } | Command::DemoServer { .. }));
+    log(match cli.command {
+        Command::Serve { .. } => "warn,toolweir=info",
+        Command::Demo { .. } | Command::DemoServer { .. } => "off",
+        _ => "warn",
+    });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return output.fail(&Failure::unexpected(format!("cannot start: {error}"))),
@@ -200,13 +204,15 @@ async fn run(command: Command, output: Output) -> Result<ExitCode, Failure> {
 }
 
 /// Logs go to stderr; stdout belongs to results, and to the protocol.
-fn log(quiet: bool) {
+fn log(usual: &str) {
+    use std::io::IsTerminal;
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("TOOLWEIR_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(if quiet { "off" } else { "warn,toolweir=info" }));
+    let filter = EnvFilter::try_from_env("TOOLWEIR_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && !no_color)
         .with_target(false)
         .init();
 }

@@ -177,7 +177,7 @@ impl Supervisor {
                 Err(error) => {
                     let Some(inner) = self.inner.upgrade() else { return };
                     if !tried {
-                        tracing::info!(server = &*self.endpoint.name, %error, "not available yet");
+                        tracing::debug!(server = &*self.endpoint.name, %error, "not available yet");
                     }
                     inner.health(&self.endpoint, Status::Down(error));
                     drop(inner);

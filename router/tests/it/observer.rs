@@ -84,7 +84,7 @@ fn error_answers_make_no_server_look_fast() {
             &router,
             ids[0],
             &call(),
-            Outcome::Answered(Answer::Status(401)),
+            Outcome::Answered(Answer::Status(404)),
             ms(0),
             at(second * 1000),
         );
