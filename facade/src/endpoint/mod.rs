@@ -31,20 +31,7 @@ pub(crate) struct Endpoint {
     pub(crate) id: ServerId,
     pub(crate) name: Arc<str>,
     pub(crate) server: Arc<dyn Server>,
-    pub(crate) capabilities: Vec<String>,
-    pub(crate) prefix: String,
-    pub(crate) trusted: bool,
-    /// What the configuration says of single tools.
-    pub(crate) tools: Vec<(String, ToolRule)>,
-    pub(crate) breaker: Option<Breaker<TokioClock>>,
-    pub(crate) bucket: Option<Bucket>,
-    /// How long a call waits for its turn where no other server can answer.
-    pub(crate) max_wait: Duration,
-    pub(crate) timeout: Duration,
-    /// How long tools' results are kept where nothing more special is said; `None`: not at all.
-    pub(crate) ttl: Option<Duration>,
-    /// Whether anything of this server is cached.
-    pub(crate) cached: bool,
+    pub(crate) settings: Settings,
     /// The last known lists, kept while the server is away.
     pub(crate) listing: ArcSwap<Listing>,
     listed: AtomicBool,
@@ -70,17 +57,25 @@ pub(crate) enum Status {
     Down(Error),
 }
 
-/// The settings of an [`Endpoint`].
+/// What holds for one server.
 pub(crate) struct Settings {
+    /// What it can be asked for.
     pub(crate) capabilities: Vec<String>,
+    /// Stands before its tools' and prompts' names.
     pub(crate) prefix: String,
+    /// Whether its annotations are believed.
     pub(crate) trusted: bool,
+    /// What the configuration says of single tools.
     pub(crate) tools: Vec<(String, ToolRule)>,
     pub(crate) breaker: Option<Breaker<TokioClock>>,
     pub(crate) bucket: Option<Bucket>,
+    /// How long a call waits for its turn where no other server can answer.
     pub(crate) max_wait: Duration,
+    /// How long it may be silent.
     pub(crate) timeout: Duration,
+    /// How long tools' results are kept where nothing more special is said; `None`: not at all.
     pub(crate) ttl: Option<Duration>,
+    /// Whether anything of this server is cached.
     pub(crate) cached: bool,
 }
 
@@ -91,32 +86,11 @@ impl Endpoint {
         server: Arc<dyn Server>,
         settings: Settings,
     ) -> Self {
-        let Settings {
-            capabilities,
-            prefix,
-            trusted,
-            tools,
-            breaker,
-            bucket,
-            max_wait,
-            timeout,
-            ttl,
-            cached,
-        } = settings;
         Self {
             id,
             name,
             server,
-            capabilities,
-            prefix,
-            trusted,
-            tools,
-            breaker,
-            bucket,
-            max_wait,
-            timeout,
-            ttl,
-            cached,
+            settings,
             listing: ArcSwap::default(),
             listed: AtomicBool::new(false),
             status: RwLock::new(Status::Starting),
@@ -143,20 +117,20 @@ impl Endpoint {
     ) -> Result<Reply, Error> {
         let now = TokioClock.now();
         self.admit_pause(now)?;
-        let breaker = match &self.breaker {
+        let breaker = match &self.settings.breaker {
             Some(breaker) => {
                 Some(Permit::acquire(breaker, call, now).map_err(|kind| self.refused(kind))?)
             }
             None => None,
         };
-        let limit = match &self.bucket {
+        let limit = match &self.settings.bucket {
             Some(bucket) if !paid => {
                 let permit = Permit::acquire(bucket, call, now);
                 Some(permit.map_err(|kind| self.limited(kind, observers, now))?)
             }
             _ => None,
         };
-        let latest = now + self.timeout * TOTAL;
+        let latest = now + self.settings.timeout * TOTAL;
         let deadline = call.deadline.unwrap_or(latest).min(latest);
         let mut timed = call.clone().deadline(deadline);
         let alive = call.peer.clone().map(|peer| Alive::new(peer, now));
@@ -167,8 +141,10 @@ impl Endpoint {
         let _begun = self.vitals.begin();
         let silent = async {
             match &alive {
-                Some(alive) => alive.silent(self.timeout).await,
-                None => tokio::time::sleep_until((now + self.timeout).into_std().into()).await,
+                Some(alive) => alive.silent(self.settings.timeout).await,
+                None => {
+                    tokio::time::sleep_until((now + self.settings.timeout).into_std().into()).await;
+                }
             }
         };
         let result = tokio::select! {
@@ -181,7 +157,7 @@ impl Endpoint {
         let outcome = match Outcome::of(&result) {
             // The caller's own patience was shorter than the server's time: that says nothing of the server.
             Outcome::Ambiguous(Kind::Timeout) | Outcome::NotSent(Kind::Timeout)
-                if now < flight.started() + self.timeout =>
+                if now < flight.started() + self.settings.timeout =>
             {
                 Outcome::Abandoned
             }
@@ -202,8 +178,9 @@ impl Endpoint {
     /// Waits for a turn at the limit, for `max_wait` and until `deadline` at most; then the call can be made without
     /// being charged again.
     pub(crate) async fn turn(&self, deadline: Option<Instant>) -> Result<(), Error> {
-        let Some(bucket) = &self.bucket else { return Ok(()) };
-        let latest = deadline.unwrap_or(Instant::FAR_FUTURE).min(TokioClock.now() + self.max_wait);
+        let Some(bucket) = &self.settings.bucket else { return Ok(()) };
+        let latest =
+            deadline.unwrap_or(Instant::FAR_FUTURE).min(TokioClock.now() + self.settings.max_wait);
         bucket.acquire_by(latest).await.map_err(|refusal| self.refused(refusal.into()))
     }
 
@@ -240,7 +217,7 @@ impl Endpoint {
 
     /// What is believed of a tool: the configuration's word first, then, of a trusted server, its own.
     pub(crate) fn hints(&self, item: &Item) -> Hints {
-        let own = if self.trusted { item.claimed } else { Hints::default() };
+        let own = if self.settings.trusted { item.claimed } else { Hints::default() };
         let said = self.rule(&item.name).hints;
         let mut hints = Hints::default();
         hints.read_only = said.read_only.or(own.read_only);
@@ -251,7 +228,12 @@ impl Endpoint {
     }
 
     pub(crate) fn rule(&self, tool: &str) -> ToolRule {
-        self.tools.iter().find(|(name, _)| name == tool).map(|(_, rule)| *rule).unwrap_or_default()
+        self.settings
+            .tools
+            .iter()
+            .find(|(name, _)| name == tool)
+            .map(|(_, rule)| *rule)
+            .unwrap_or_default()
     }
 
     /// Whether its tools were listed at least once; a server may list nothing.

@@ -89,7 +89,7 @@ impl Drop for Write<'_> {
 /// Where the reply may be shared and remembered: reads of resources and results of read-only tools, for the time that
 /// the server states, or else the configuration. Nothing that continues an exchange.
 fn lookup(endpoint: &Endpoint, call: &Call) -> Option<Lookup> {
-    if !endpoint.cached || !call.hints.is_read_only() {
+    if !endpoint.settings.cached || !call.hints.is_read_only() {
         return None;
     }
     let continues = |params: &toolweir_core::RawJson| {
@@ -112,7 +112,7 @@ fn lookup(endpoint: &Endpoint, call: &Call) -> Option<Lookup> {
 
 fn tool_ttl(endpoint: &Endpoint, call: &Call) -> Option<Duration> {
     let rule = call.target.as_deref().map(|tool| endpoint.rule(tool));
-    rule.and_then(|rule| rule.ttl).or(endpoint.ttl)
+    rule.and_then(|rule| rule.ttl).or(endpoint.settings.ttl)
 }
 
 /// Whether the call may have changed what the server would answer to a read.

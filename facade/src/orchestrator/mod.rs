@@ -150,7 +150,7 @@ impl Orchestrator {
 
     fn with_capabilities(&self, needed: &[String]) -> Vec<ServerId> {
         let has_all = |endpoint: &&Arc<Endpoint>| {
-            needed.iter().all(|one| endpoint.capabilities.contains(one))
+            needed.iter().all(|one| endpoint.settings.capabilities.contains(one))
         };
         self.0.endpoints.iter().filter(has_all).map(|endpoint| endpoint.id).collect()
     }
@@ -178,7 +178,7 @@ impl Orchestrator {
                 },
                 Err(error) => (error, true, Method::TOOLS_CALL),
             };
-            let spent = TokioClock.now() - started >= endpoint.timeout * 2;
+            let spent = TokioClock.now() - started >= endpoint.settings.timeout * 2;
             if spent || !(error.is_unsent() || may_repeat) || !is_worth_another(&error, &method) {
                 return Err(error);
             }
@@ -247,7 +247,7 @@ impl Inner {
             .map(|((endpoint, listing), hints)| Source {
                 server: endpoint.id,
                 server_name: &endpoint.name,
-                prefix: &endpoint.prefix,
+                prefix: &endpoint.settings.prefix,
                 listing,
                 hints,
             })

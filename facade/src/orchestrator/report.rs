@@ -115,11 +115,11 @@ impl Orchestrator {
         };
         ServerReport {
             name: endpoint.name.to_string(),
-            capabilities: endpoint.capabilities.clone(),
+            capabilities: endpoint.settings.capabilities.clone(),
             health_status,
             is_listed: endpoint.is_listed(),
             reason,
-            breaker: endpoint.breaker.as_ref().map(|breaker| breaker.state().name()),
+            breaker: endpoint.settings.breaker.as_ref().map(|breaker| breaker.state().name()),
             protocol_version: info.as_ref().map(|info| info.protocol_version.to_string()),
             process_id: endpoint.server.process_id(),
             identity: info.map(|info| info.identity.clone()),

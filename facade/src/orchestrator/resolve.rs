@@ -80,11 +80,13 @@ impl Orchestrator {
     /// The server, not listed yet, whose prefix `target` has; the longest where several fit.
     fn by_prefix<'a>(&self, target: &'a str) -> Option<(&Arc<Endpoint>, &'a str)> {
         let fitting = self.0.endpoints.iter().filter_map(|endpoint| {
-            let rest = target.strip_prefix(endpoint.prefix.as_str())?.strip_prefix("__")?;
-            let unknown = !endpoint.is_listed() && !endpoint.prefix.is_empty() && !rest.is_empty();
+            let rest =
+                target.strip_prefix(endpoint.settings.prefix.as_str())?.strip_prefix("__")?;
+            let unknown =
+                !endpoint.is_listed() && !endpoint.settings.prefix.is_empty() && !rest.is_empty();
             unknown.then_some((endpoint, rest))
         });
-        fitting.max_by_key(|(endpoint, _)| endpoint.prefix.len())
+        fitting.max_by_key(|(endpoint, _)| endpoint.settings.prefix.len())
     }
 
     /// A resource by its URI: the server that lists it, or whose template fits; else all that have resources, because
