@@ -1,22 +1,24 @@
 //! The edge: clocks, and what is shared.
 
+mod judge;
+mod operation;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use serde::Serialize;
 use toolweir_core::{Clock, Instant, MonotonicClock};
 
-use crate::alert::{Alert, AlertEvent, AlertKind, Book, Key, Severity, Sink};
+use crate::alert::{Alert, AlertEvent, Book, Sink};
 use crate::config::{Config, InvalidConfig};
 use crate::events::{CacheCounts, CacheState, ServerEvents};
 use crate::health::{Dashboard, Health, SystemHealth};
 use crate::histogram;
 use crate::ring::{Compact, NO_TEXT, SUCCESS};
-use crate::rule::{Change, Phase};
+use crate::rule::Phase;
 use crate::score::Score;
 use crate::slot::{Family, OperationSlot, ServerSlot, lock};
 use crate::statistics::{Statistics, Summary, millis, nanos};
@@ -25,6 +27,8 @@ use crate::table::{Names, Table};
 use crate::texts::Texts;
 use crate::timestamp::Timestamp;
 use crate::window::Window;
+
+pub use self::operation::{Operation, Record, Sample};
 
 /// How many alerts the dashboard shows.
 const DASHBOARD_ALERTS: usize = 10;
@@ -56,81 +60,6 @@ pub(crate) struct Shared {
     rules: Vec<Arc<str>>,
     sinks: ArcSwap<Vec<Arc<dyn Sink>>>,
     pub(crate) cache: CacheState,
-}
-
-/// An operation that ended.
-///
-/// ```
-/// use std::time::Duration;
-/// use toolweir_metrics::{Operation, Recorder};
-///
-/// let recorder = Recorder::default();
-/// recorder.record(Operation {
-///     name: "query_database",
-///     server: "firebase",
-///     duration: Duration::from_millis(234),
-///     success: true,
-///     response_bytes: 1024,
-///     ..Operation::default()
-/// });
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Operation<'a> {
-    /// What was done.
-    pub name: &'a str,
-    /// By whom.
-    pub server: &'a str,
-    /// After what time.
-    pub duration: Duration,
-    /// Whether it did what it should.
-    pub success: bool,
-    /// What went wrong; the first 256 bytes are kept, for the last 1,024 different texts.
-    pub error: Option<&'a str>,
-    /// When it ended; `None`: now.
-    pub timestamp: Option<Timestamp>,
-    /// Size of the request.
-    pub request_bytes: u64,
-    /// Size of the response.
-    pub response_bytes: u64,
-}
-
-/// An operation that ended, for a [`Handle`] that knows its name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sample<'a> {
-    /// After what time.
-    pub duration: Duration,
-    /// Whether it did what it should.
-    pub success: bool,
-    /// What went wrong.
-    pub error: Option<&'a str>,
-    /// When it ended; `None`: now.
-    pub timestamp: Option<Timestamp>,
-    /// Size of the request.
-    pub request_bytes: u64,
-    /// Size of the response.
-    pub response_bytes: u64,
-}
-
-/// An operation as it is kept.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct Record {
-    /// What was done.
-    pub operation_name: Arc<str>,
-    /// By whom.
-    pub server_name: Arc<str>,
-    /// After what time.
-    pub duration_ms: f64,
-    /// Whether it did what it should.
-    pub success: bool,
-    /// What went wrong, where that was said and is not forgotten.
-    pub error_message: Option<String>,
-    /// When it ended.
-    pub timestamp: Timestamp,
-    /// Size of the request.
-    pub request_size_bytes: u64,
-    /// Size of the response.
-    pub response_size_bytes: u64,
 }
 
 /// One operation of one server, looked up once: recording through it costs no search for names.
@@ -438,127 +367,6 @@ impl Shared {
     #[inline(never)]
     fn text(&self, error: Option<&str>) -> u32 {
         error.map_or(NO_TEXT, |error| lock(&self.texts).number(error))
-    }
-
-    /// Raises and resolves the alerts that this operation bears on.
-    #[cold]
-    #[inline(never)]
-    fn judge(&self, slot: &OperationSlot, nanos: u64, success: bool, now: Instant) {
-        self.judge_latency(slot, nanos, success, now);
-        self.judge_errors(slot, success, now);
-    }
-
-    fn judge_latency(&self, slot: &OperationSlot, nanos: u64, success: bool, now: Instant) {
-        if !success {
-            return;
-        }
-        let key = Key::Operation(slot.id);
-        let event = if nanos > self.latency {
-            slot.fast_streak.store(0, Relaxed);
-            let (kind, severity) = (AlertKind::HighLatency, Severity::Warning);
-            let alert = Alert {
-                operation: Some(slot.name.clone()),
-                duration_ms: Some(millis(nanos)),
-                ..Alert::new(kind, severity, &slot.server.name, now)
-            };
-            let mut book = lock(&self.book);
-            slot.set_slow(true);
-            book.raise(key, alert, now)
-        } else if slot.is_slow() {
-            let streak = slot.fast_streak.fetch_add(1, Relaxed) + 1;
-            if streak < self.config.alerts.latency_clear_after {
-                return;
-            }
-            let mut book = lock(&self.book);
-            slot.set_slow(false);
-            book.resolve(key)
-        } else {
-            return;
-        };
-        self.tell(event);
-    }
-
-    fn judge_errors(&self, slot: &OperationSlot, success: bool, now: Instant) {
-        let server = &*slot.server;
-        if success && !server.is_failing() {
-            return;
-        }
-        let mut failures = lock(&server.failures);
-        let total = server.cells.total();
-        if !success {
-            failures.fail(total);
-        }
-        let errors = failures.recent(total);
-        let key = Key::Server(server.id);
-        let event = if errors > self.config.alerts.errors {
-            server.set_failing(true);
-            let (kind, severity) = (AlertKind::HighErrorRate, Severity::Critical);
-            let alert = Alert {
-                error_count: Some(errors),
-                ..Alert::new(kind, severity, &server.name, now)
-            };
-            lock(&self.book).raise(key, alert, now)
-        } else if errors <= self.config.alerts.errors_clear && server.is_failing() {
-            server.set_failing(false);
-            lock(&self.book).resolve(key)
-        } else {
-            None
-        };
-        drop(failures);
-        self.tell(event);
-    }
-
-    /// Ends the latency alerts of operations that were not slow for long enough.
-    fn expire(&self, now: Instant) {
-        let after = Duration::from_millis(self.config.alerts.latency_clear_ms);
-        loop {
-            let mut book = lock(&self.book);
-            let Some(id) = book.stale(now, after) else { return };
-            if let Some(slot) = self.table.names().operations.get(id as usize) {
-                slot.set_slow(false);
-            }
-            let event = book.resolve(Key::Operation(id));
-            drop(book);
-            self.tell(event);
-        }
-    }
-
-    /// Steps every rule for every server.
-    fn evaluate(&self, now: Instant) {
-        let rules = &self.config.alerts.rules;
-        if rules.is_empty() {
-            return;
-        }
-        let names = self.table.names();
-        let mut events = Vec::new();
-        let mut phases = lock(&self.phases);
-        for server in names.servers() {
-            for (index, rule) in rules.iter().enumerate() {
-                let measured =
-                    rule.measure(|window| self.window(&names, window, &*server.name, now));
-                let phase = phases.entry((index, server.id)).or_default();
-                let key = Key::Rule(index, server.id);
-                let mut book = lock(&self.book);
-                events.extend(match phase.step(measured, rule, now) {
-                    Some(Change::Raised) => {
-                        let (value, threshold) = measured.unzip();
-                        let name = Some(self.rules[index].clone());
-                        let alert = Alert::new(AlertKind::Rule, rule.severity, &server.name, now);
-                        book.raise(key, Alert { rule: name, value, threshold, ..alert }, now)
-                    }
-                    Some(Change::Resolved) => book.resolve(key),
-                    None => None,
-                });
-            }
-        }
-        drop(phases);
-        events.into_iter().for_each(|event| self.tell(Some(event)));
-    }
-
-    fn tell(&self, event: Option<AlertEvent>) {
-        if let Some(event) = event {
-            self.sinks.load().iter().for_each(|sink| sink.on_alert(&event));
-        }
     }
 
     /// The figures of a window.

@@ -1,0 +1,135 @@
+//! Raises and resolves alerts as operations come in.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use toolweir_core::Instant;
+
+use super::Shared;
+use crate::alert::{Alert, AlertEvent, AlertKind, Key, Severity};
+use crate::rule::Change;
+use crate::slot::{OperationSlot, lock};
+use crate::statistics::millis;
+
+impl Shared {
+    /// Raises and resolves the alerts that this operation bears on.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn judge(&self, slot: &OperationSlot, nanos: u64, success: bool, now: Instant) {
+        self.judge_latency(slot, nanos, success, now);
+        self.judge_errors(slot, success, now);
+    }
+
+    fn judge_latency(&self, slot: &OperationSlot, nanos: u64, success: bool, now: Instant) {
+        if !success {
+            return;
+        }
+        let key = Key::Operation(slot.id);
+        let event = if nanos > self.latency {
+            slot.fast_streak.store(0, Relaxed);
+            let (kind, severity) = (AlertKind::HighLatency, Severity::Warning);
+            let alert = Alert {
+                operation: Some(slot.name.clone()),
+                duration_ms: Some(millis(nanos)),
+                ..Alert::new(kind, severity, &slot.server.name, now)
+            };
+            let mut book = lock(&self.book);
+            slot.set_slow(true);
+            book.raise(key, alert, now)
+        } else if slot.is_slow() {
+            let streak = slot.fast_streak.fetch_add(1, Relaxed) + 1;
+            if streak < self.config.alerts.latency_clear_after {
+                return;
+            }
+            let mut book = lock(&self.book);
+            slot.set_slow(false);
+            book.resolve(key)
+        } else {
+            return;
+        };
+        self.tell(event);
+    }
+
+    fn judge_errors(&self, slot: &OperationSlot, success: bool, now: Instant) {
+        let server = &*slot.server;
+        if success && !server.is_failing() {
+            return;
+        }
+        let mut failures = lock(&server.failures);
+        let total = server.cells.total();
+        if !success {
+            failures.fail(total);
+        }
+        let errors = failures.recent(total);
+        let key = Key::Server(server.id);
+        let event = if errors > self.config.alerts.errors {
+            server.set_failing(true);
+            let (kind, severity) = (AlertKind::HighErrorRate, Severity::Critical);
+            let alert = Alert {
+                error_count: Some(errors),
+                ..Alert::new(kind, severity, &server.name, now)
+            };
+            lock(&self.book).raise(key, alert, now)
+        } else if errors <= self.config.alerts.errors_clear && server.is_failing() {
+            server.set_failing(false);
+            lock(&self.book).resolve(key)
+        } else {
+            None
+        };
+        drop(failures);
+        self.tell(event);
+    }
+
+    /// Ends the latency alerts of operations that were not slow for long enough.
+    pub(super) fn expire(&self, now: Instant) {
+        let after = Duration::from_millis(self.config.alerts.latency_clear_ms);
+        loop {
+            let mut book = lock(&self.book);
+            let Some(id) = book.stale(now, after) else { return };
+            if let Some(slot) = self.table.names().operations.get(id as usize) {
+                slot.set_slow(false);
+            }
+            let event = book.resolve(Key::Operation(id));
+            drop(book);
+            self.tell(event);
+        }
+    }
+
+    /// Steps every rule for every server.
+    pub(super) fn evaluate(&self, now: Instant) {
+        let rules = &self.config.alerts.rules;
+        if rules.is_empty() {
+            return;
+        }
+        let names = self.table.names();
+        let mut events = Vec::new();
+        let mut phases = lock(&self.phases);
+        for server in names.servers() {
+            for (index, rule) in rules.iter().enumerate() {
+                let measured =
+                    rule.measure(|window| self.window(&names, window, &*server.name, now));
+                let phase = phases.entry((index, server.id)).or_default();
+                let key = Key::Rule(index, server.id);
+                let mut book = lock(&self.book);
+                events.extend(match phase.step(measured, rule, now) {
+                    Some(Change::Raised) => {
+                        let (value, threshold) = measured.unzip();
+                        let name = Some(self.rules[index].clone());
+                        let alert = Alert::new(AlertKind::Rule, rule.severity, &server.name, now);
+                        book.raise(key, Alert { rule: name, value, threshold, ..alert }, now)
+                    }
+                    Some(Change::Resolved) => book.resolve(key),
+                    None => None,
+                });
+            }
+        }
+        drop(phases);
+        events.into_iter().for_each(|event| self.tell(Some(event)));
+    }
+
+    pub(super) fn tell(&self, event: Option<AlertEvent>) {
+        if let Some(event) = event {
+            self.sinks.load().iter().for_each(|sink| sink.on_alert(&event));
+        }
+    }
+}
