@@ -47,6 +47,14 @@ pub(crate) async fn serve(
     let admin = match settings.admin {
         Some(address) => match admin(address, access, &orchestrator).await {
             Ok(admin) => Some(admin),
+            // A client that starts a gateway of its own for each of its windows shares one configuration with them.
+            Err(failure) if stdio => {
+                output.note(&format!(
+                    "warning: {}; going on without health and metrics",
+                    failure.message
+                ));
+                None
+            }
             Err(failure) => {
                 orchestrator.shutdown(SERVERS_GRACE).await;
                 return Err(failure);

@@ -75,3 +75,29 @@ fn children_of(process: u32) -> Vec<u32> {
     let ids = entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
     ids.filter(is_child).collect()
 }
+
+/// Two windows of one client start a gateway each from one file: the second must not fail because the first has the
+/// admin address.
+#[tokio::test]
+async fn an_admin_address_that_is_taken_is_no_reason_not_to_serve() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = taken.local_addr().unwrap();
+    let folder = Folder::with(
+        &two_servers("").replace(r#""admin": "127.0.0.1:0""#, &format!(r#""admin": "{admin}""#)),
+    );
+    let mut child = command(folder.path(), &["serve", "--stdio"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{},\"clientInfo\":{\"name\":\"t\",\"version\":\"1\"}}}\n").await.unwrap();
+    drop(input);
+    let output =
+        tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stdout).unwrap().contains("\"serverInfo\""));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains(&format!("cannot listen on {admin}")), "{told}");
+}
