@@ -43,7 +43,7 @@ pub struct Operation<'a> {
     pub response_bytes: u64,
 }
 
-/// An operation that ended, for a [`Handle`] that knows its name.
+/// An operation that ended, for a [`Handle`](crate::Handle) that knows its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample<'a> {
     /// After what time.
