@@ -103,6 +103,11 @@ fn lookup(endpoint: &Endpoint, call: &Call) -> Option<Lookup> {
         "resources/read" => None,
         _ => return None,
     };
+    // Progress goes to the caller whose call it is: one that asked for it shares no call merely because another
+    // asks the same at this moment.
+    if ttl.is_none() && wants_progress(call) {
+        return None;
+    }
     let lookup = Lookup::new(toolweir_cache::call_key(endpoint.name.clone(), call).ok()?);
     Some(match ttl {
         Some(ttl) => lookup.ttl(ttl),
@@ -113,6 +118,12 @@ fn lookup(endpoint: &Endpoint, call: &Call) -> Option<Lookup> {
 fn tool_ttl(endpoint: &Endpoint, call: &Call) -> Option<Duration> {
     let rule = call.target.as_deref().map(|tool| endpoint.rule(tool));
     rule.and_then(|rule| rule.ttl).or(endpoint.settings.ttl)
+}
+
+fn wants_progress(call: &Call) -> bool {
+    let meta =
+        call.params.as_ref().and_then(|params| params.member("_meta")).map(|meta| meta.to_json());
+    meta.is_some_and(|meta| meta.member("progressToken").is_some())
 }
 
 /// Whether the call may have changed what the server would answer to a read.

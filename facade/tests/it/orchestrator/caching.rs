@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use toolweir::core::{Freshness, Hints};
+use toolweir::core::{Call, Freshness, Hints, RawJson};
 use toolweir::{Member, Orchestrator};
 
 use super::scripted::{Does, Scripted};
@@ -103,4 +103,23 @@ async fn a_write_whose_caller_left_drops_what_was_read_before() {
     assert!(write.await.is_err());
     server.does(Does::Answer);
     assert_eq!(call(&orchestrator, "s__read").await.unwrap().freshness, Freshness::Fetched);
+}
+
+/// Two callers who ask the same read at the same time, with these params; how often the server was asked.
+async fn asked_by_two(params: serde_json::Value) -> usize {
+    let (orchestrator, server) = with(Member::trusted).await;
+    server.does(Does::Take(Duration::from_secs(1)));
+    let mut call = Call::tool("s__read", &RawJson::EMPTY_OBJECT).unwrap();
+    call.params = Some(RawJson::from(params));
+    let (one, other) = tokio::join!(orchestrator.call(&call), orchestrator.call(&call));
+    assert!(one.is_ok() && other.is_ok());
+    server.calls()
+}
+
+/// Two callers with a progress token each shared one call, and all progress went to the first of them.
+#[tokio::test(start_paused = true)]
+async fn who_wants_progress_shares_no_call() {
+    assert_eq!(asked_by_two(serde_json::json!({ "name": "s__read" })).await, 1);
+    let with_token = serde_json::json!({ "name": "s__read", "_meta": { "progressToken": 1 } });
+    assert_eq!(asked_by_two(with_token).await, 2);
 }
