@@ -9,11 +9,15 @@ mod endpoint;
 pub mod handlers;
 mod orchestrator;
 mod pages;
+mod policy;
 
 pub use toolweir_core as core;
 pub use toolweir_wire as wire;
 
 pub use self::{
-    orchestrator::{BuildError, Builder, Member, Orchestrator, Readiness, ServerReport, Standing},
+    orchestrator::{
+        BuildError, Builder, Candidate, Effects, Explained, Member, Orchestrator, Readiness, Rule,
+        ServerReport, Standing,
+    },
     pages::pages,
 };

@@ -38,7 +38,11 @@ pub(crate) async fn call(
 }
 
 /// Whether the call failed because there is no such tool; then it says which there are.
-async fn unknown(orchestrator: &Orchestrator, tool: &str, kind: Kind) -> Option<Failure> {
+pub(crate) async fn unknown(
+    orchestrator: &Orchestrator,
+    tool: &str,
+    kind: Kind,
+) -> Option<Failure> {
     const INVALID_PARAMS: i64 = -32602; // what a server says of a tool that it does not have
     if !matches!(kind, Kind::NotFound | Kind::Protocol { code: INVALID_PARAMS }) {
         return None;

@@ -4,6 +4,7 @@ mod arguments;
 mod call;
 mod check;
 mod demo;
+mod explain;
 mod failure;
 mod health;
 mod list;
@@ -72,6 +73,14 @@ enum Command {
         /// All arguments as one JSON object.
         #[arg(long = "tool-args-json", value_name = "JSON", conflicts_with = "arguments")]
         json_arguments: Option<String>,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Say where a tool's call would go and what may be done with it there, and why.
+    Explain {
+        /// The tool, such as `github__create_issue`.
+        #[arg(value_name = "SERVER__TOOL")]
+        tool: String,
         #[command(flatten)]
         source: Source,
     },
@@ -193,6 +202,7 @@ async fn run(command: Command, output: Output) -> Result<ExitCode, Failure> {
             let arguments = arguments::object(&arguments, json_arguments.as_deref())?;
             call::call(&source, &tool, &arguments, output).await
         }
+        Command::Explain { tool, source } => explain::explain(&source, &tool, output).await,
         Command::Route { request_type, arguments, source } => {
             let arguments = arguments::object(&arguments, None)?;
             call::route(&source, &request_type, &arguments, output).await

@@ -1,14 +1,14 @@
 //! One server's answer, from the cache where that is allowed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use toolweir_core::{
-    CacheUse, Call, Clock, Error, Event, Freshness, Lookup, Method, Reply, Store, TokioClock,
+    CacheUse, Call, Clock, Error, Event, Freshness, Lookup, Reply, Store, TokioClock,
 };
 
 use super::Orchestrator;
 use crate::endpoint::Endpoint;
+use crate::policy;
 
 impl Orchestrator {
     /// The answer of `endpoint` to `call`: remembered, shared with others who ask the same, or fetched.
@@ -20,7 +20,8 @@ impl Orchestrator {
     ) -> Result<Reply, Error> {
         let Some(lookup) = lookup(endpoint, call) else {
             self.observe_cache(CacheUse::Bypass);
-            let mut write = Write { orchestrator: self, endpoint, may_have_run: may_write(call) };
+            let mut write =
+                Write { orchestrator: self, endpoint, may_have_run: policy::may_write(call) };
             let result = self.asked(endpoint, call, paid).await;
             write.may_have_run &= !result.as_ref().is_err_and(Error::is_unsent);
             return result;
@@ -86,47 +87,14 @@ impl Drop for Write<'_> {
     }
 }
 
-/// Where the reply may be shared and remembered: reads of resources and results of read-only tools, for the time that
-/// the server states, or else the configuration. Nothing that continues an exchange.
+/// Where the reply may be shared and remembered: for the time that the server states, or else the configuration.
 fn lookup(endpoint: &Endpoint, call: &Call) -> Option<Lookup> {
-    if !endpoint.settings.cached || !call.hints.is_read_only() {
-        return None;
-    }
-    let continues = |params: &toolweir_core::RawJson| {
-        params.member("inputResponses").is_some() || params.member("requestState").is_some()
-    };
-    if call.params.as_ref().is_some_and(continues) {
-        return None;
-    }
-    let ttl = match call.method.as_str() {
-        "tools/call" => tool_ttl(endpoint, call),
-        "resources/read" => None,
-        _ => return None,
-    };
-    // Progress goes to the caller whose call it is: one that asked for it shares no call merely because another
-    // asks the same at this moment.
-    if ttl.is_none() && wants_progress(call) {
+    if !policy::share(endpoint, call).allowed {
         return None;
     }
     let lookup = Lookup::new(toolweir_cache::call_key(endpoint.name.clone(), call).ok()?);
-    Some(match ttl {
+    Some(match policy::time_to_live(endpoint, call) {
         Some(ttl) => lookup.ttl(ttl),
         None => lookup,
     })
-}
-
-fn tool_ttl(endpoint: &Endpoint, call: &Call) -> Option<Duration> {
-    let rule = call.target.as_deref().map(|tool| endpoint.rule(tool));
-    rule.and_then(|rule| rule.ttl).or(endpoint.settings.ttl)
-}
-
-fn wants_progress(call: &Call) -> bool {
-    let meta =
-        call.params.as_ref().and_then(|params| params.member("_meta")).map(|meta| meta.to_json());
-    meta.is_some_and(|meta| meta.member("progressToken").is_some())
-}
-
-/// Whether the call may have changed what the server would answer to a read.
-fn may_write(call: &Call) -> bool {
-    call.method == Method::TOOLS_CALL && !call.hints.is_read_only()
 }

@@ -2,6 +2,8 @@
 
 mod builder;
 mod cached;
+mod dispatch;
+mod explain;
 mod fan;
 mod report;
 mod resolve;
@@ -27,6 +29,7 @@ use toolweir_router::Router;
 
 pub use self::{
     builder::{BuildError, Builder, Member},
+    explain::{Candidate, Effects, Explained, Rule},
     report::{Readiness, ServerReport, Standing},
 };
 use crate::catalogue::{Catalogue, Source};
@@ -155,49 +158,6 @@ impl Orchestrator {
         self.0.endpoints.iter().filter(has_all).map(|endpoint| endpoint.id).collect()
     }
 
-    /// Tries the servers in turn, until one answers; what `call_for` makes of the request differs between them.
-    ///
-    /// Moves on only where nothing was sent, or where repeating changes nothing, and only while no server has been
-    /// waited for longer than its timeout twice over. Where a limit stood in the way and nobody else could answer,
-    /// waits for a turn at it.
-    async fn dispatch(
-        &self,
-        servers: Vec<ServerId>,
-        deadline: Option<Instant>,
-        call_for: impl Fn(&Endpoint) -> Result<Call, Error>,
-    ) -> Result<Reply, Error> {
-        let started = TokioClock.now();
-        let mut failure: Option<Error> = None;
-        let mut limited = None;
-        for id in servers {
-            let Some(endpoint) = self.endpoint(id) else { continue };
-            let (error, may_repeat, method) = match call_for(endpoint) {
-                Ok(call) => match self.answer(endpoint, &call, false).await {
-                    Ok(reply) => return Ok(reply),
-                    Err(error) => (error, call.hints.is_repeatable(), call.method),
-                },
-                Err(error) => (error, true, Method::TOOLS_CALL),
-            };
-            let spent = TokioClock.now() - started >= endpoint.settings.timeout * 2;
-            if spent || !(error.is_unsent() || may_repeat) || !is_worth_another(&error, &method) {
-                return Err(error);
-            }
-            if matches!(error.kind(), Kind::RateLimited { .. }) && limited.is_none() {
-                limited = Some((endpoint, error.clone()));
-            }
-            tracing::debug!(server = &*endpoint.name, %error, "moving on");
-            // A server's own word tells more than ours that it has no such tool.
-            if failure.as_ref().is_none_or(|known| known.kind() == Kind::NotFound) {
-                failure = Some(error);
-            }
-        }
-        if let Some((endpoint, refusal)) = limited {
-            endpoint.turn(deadline).await.map_err(|_| refusal)?;
-            return self.answer(endpoint, &call_for(endpoint)?, true).await;
-        }
-        Err(failure.unwrap_or_else(|| Error::new(Kind::NoServer)))
-    }
-
     fn is_listed(&self, id: ServerId) -> bool {
         self.endpoint(id).is_some_and(|endpoint| endpoint.is_listed())
     }
@@ -274,18 +234,6 @@ impl Inner {
 
 /// How many servers beyond the ranked ones are asked for a resource that none of them lists.
 const UNLISTED_MAX: usize = 32;
-
-/// Whether another server may do better: not where the request itself is at fault.
-fn is_worth_another(error: &Error, method: &Method) -> bool {
-    const ANSWERS: [i64; 3] = [-32600, -32601, -32602];
-    match error.kind() {
-        Kind::Cancelled | Kind::Closed | Kind::InvalidRequest | Kind::TooLarge => false,
-        // That one server has no such resource does not say that none has.
-        Kind::Protocol { code: -32602 | -32002 } if *method == Method::RESOURCES_READ => true,
-        Kind::Protocol { code } => !ANSWERS.contains(&code),
-        _ => true,
-    }
-}
 
 fn no_server(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(Kind::NoServer).message(error.to_string()).caused_by(error)

@@ -8,7 +8,8 @@ const TEXTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/cli/help");
 #[tokio::test]
 async fn every_command_names_its_options() {
     let folder = Folder::new();
-    for name in ["toolweir", "serve", "check", "list", "call", "route", "health", "demo"] {
+    for name in ["toolweir", "serve", "check", "list", "call", "explain", "route", "health", "demo"]
+    {
         let arguments: &[&str] = if name == "toolweir" { &["--help"] } else { &[name, "--help"] };
         let run = run(&folder, arguments).await;
         assert_eq!((run.exit, run.stderr.as_str()), (0, ""), "{name}");

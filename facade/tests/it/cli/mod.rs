@@ -2,6 +2,7 @@
 
 mod calls;
 mod check;
+mod explain;
 mod gateway;
 mod help;
 mod lists;

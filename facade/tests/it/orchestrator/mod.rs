@@ -1,6 +1,7 @@
 //! The orchestrator with servers of the test's own, on paused time.
 
 mod caching;
+mod explain;
 mod failover;
 mod levels;
 mod life;

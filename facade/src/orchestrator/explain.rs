@@ -1,0 +1,220 @@
+//! What would be done with a call, and why.
+
+use std::fmt;
+
+use serde::Serialize;
+use toolweir_core::{Call, Clock, Error, Hints, TokioClock};
+
+use super::{Orchestrator, resolve::Aimed};
+use crate::catalogue::Kind;
+use crate::endpoint::Endpoint;
+use crate::policy::{self, Decision};
+
+/// What would be done with a call: the servers that it would be tried at, best first, and what may be done with it at
+/// each of them.
+///
+/// ```
+/// use std::sync::Arc;
+/// use toolweir::{Member, Orchestrator};
+/// use toolweir::core::{Call, Hints, RawJson};
+/// # use toolweir::core::{Error, Reply, Server};
+/// # struct Echo;
+/// # #[async_trait::async_trait]
+/// # impl Server for Echo {
+/// #     async fn call(&self, call: &Call) -> Result<Reply, Error> {
+/// #         let list = RawJson::from(serde_json::json!({ "tools": [{ "name": "echo" }] }));
+/// #         Ok(Reply::new(if call.method.as_str() == "tools/list" { list } else { RawJson::EMPTY_OBJECT }))
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let member = Member::new("s", Arc::new(Echo)).tool_hints("echo", Hints::read());
+/// let orchestrator = Orchestrator::builder().member(member).start()?;
+/// let explained = orchestrator.explain(&Call::tool("s__echo", &RawJson::EMPTY_OBJECT)?).await?;
+/// let shared = explained.servers[0].rules.iter().find(|rule| rule.what == "shared").unwrap();
+/// assert!(shared.allowed);
+/// assert_eq!(shared.why, "it only reads");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Explained {
+    /// The name or URI that was asked for.
+    pub name: String,
+    /// The method.
+    pub method: String,
+    /// The servers, best first; none where the call is answered without one.
+    pub servers: Vec<Candidate>,
+}
+
+/// One server that a call would be tried at.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Candidate {
+    /// Its name in the configuration.
+    pub server: String,
+    /// The server's own name for what is asked.
+    pub known_as: String,
+    /// Why it stands where it does.
+    pub standing: String,
+    /// Its breaker: `closed`, `open`, `half_open`; absent where it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<&'static str>,
+    /// Whether the server's own annotations are believed.
+    pub trusted: bool,
+    /// What its annotations claim.
+    pub claimed: Effects,
+    /// What is believed: the configuration's word first, then, of a trusted server, its own.
+    pub believed: Effects,
+    /// What may be done with the call there.
+    pub rules: Vec<Rule>,
+}
+
+/// What is known of a tool's effects; what is absent is not known, and the worst is assumed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Effects {
+    /// Changes nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<bool>,
+    /// Repeating it changes nothing further.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotent: Option<bool>,
+    /// May destroy something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destructive: Option<bool>,
+    /// Touches things outside the server's own domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_world: Option<bool>,
+}
+
+/// One thing that may, or may not, be done with a call.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Rule {
+    /// `kept`, `shared`, `hedged`, `repeated` or `moved`.
+    pub what: &'static str,
+    /// Whether it may be done.
+    pub allowed: bool,
+    /// Why.
+    pub why: String,
+}
+
+impl Orchestrator {
+    /// Says what would be done with `call`, and why; nothing is sent.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call) fails where no server has what is asked for.
+    pub async fn explain(&self, call: &Call) -> Result<Explained, Error> {
+        let name = call.target.as_deref().unwrap_or_default().to_owned();
+        let method = call.method.to_string();
+        let aim = match self.aim(call).await? {
+            Aimed::Done(_) => return Ok(Explained { name, method, servers: Vec::new() }),
+            Aimed::At(aim) => aim,
+        };
+        let standings = self.0.router.explain_among_at(&aim.servers, TokioClock.now());
+        let candidates = standings.servers.iter().filter(|standing| standing.place.is_some());
+        let servers = candidates
+            .filter_map(|standing| {
+                let endpoint = self.endpoint(standing.server())?;
+                Some(candidate(endpoint, &aim.call, standing.reason.clone()))
+            })
+            .collect();
+        Ok(Explained { name, method, servers })
+    }
+}
+
+fn candidate(endpoint: &Endpoint, call: &Call, standing: String) -> Candidate {
+    let known_as = call.target.as_deref().unwrap_or_default();
+    let listing = endpoint.listing.load();
+    let claimed = listing.of(Kind::Tool).iter().find(|item| &*item.name == known_as);
+    Candidate {
+        server: endpoint.name.to_string(),
+        known_as: known_as.to_owned(),
+        standing,
+        breaker: endpoint.settings.breaker.as_ref().map(|breaker| breaker.state().name()),
+        trusted: endpoint.settings.trusted,
+        claimed: claimed.map(|item| item.claimed.into()).unwrap_or_default(),
+        believed: call.hints.into(),
+        rules: vec![
+            rule("kept", policy::keep(endpoint, call)),
+            rule("shared", policy::share(endpoint, call)),
+            rule("hedged", policy::hedge(call)),
+            rule("repeated", policy::repeat(call)),
+            rule("moved", policy::elsewhere(call)),
+        ],
+    }
+}
+
+fn rule(what: &'static str, decision: Decision) -> Rule {
+    Rule { what, allowed: decision.allowed, why: decision.why.to_string() }
+}
+
+impl From<Hints> for Effects {
+    fn from(hints: Hints) -> Self {
+        Self {
+            read_only: hints.read_only,
+            idempotent: hints.idempotent,
+            destructive: hints.destructive,
+            open_world: hints.open_world,
+        }
+    }
+}
+
+impl fmt::Display for Effects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = [
+            ("read-only", self.read_only),
+            ("idempotent", self.idempotent),
+            ("destructive", self.destructive),
+            ("open world", self.open_world),
+        ];
+        let mut words = said.iter().filter_map(|(word, said)| Some((word, (*said)?)));
+        let Some((word, is)) = words.next() else { return f.write_str("nothing") };
+        write!(f, "{}{word}", if is { "" } else { "not " })?;
+        words.try_for_each(|(word, is)| write!(f, ", {}{word}", if is { "" } else { "not " }))
+    }
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.servers.is_empty() {
+            return write!(f, "{}: answered without any server", self.method);
+        }
+        for (place, candidate) in (1..).zip(&self.servers) {
+            if place > 1 {
+                writeln!(f)?;
+            }
+            write!(f, "{place}. {candidate}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, which knows it as `{}`", self.server, self.known_as)?;
+        write!(f, "\n   standing  {}", self.standing)?;
+        if let Some(breaker) = self.breaker {
+            write!(f, "\n   breaker   {}", breaker.replace('_', "-"))?;
+        }
+        write!(f, "\n   claimed   {}", self.claimed)?;
+        if !self.trusted && self.claimed != Effects::default() {
+            f.write_str(
+                " (not believed: set `trusted` for the server, or `hints` for the tool, in the configuration)",
+            )?;
+        }
+        write!(f, "\n   believed  {}", self.believed)?;
+        for rule in &self.rules {
+            write!(
+                f,
+                "\n   {:<8}  {}: {}",
+                rule.what,
+                if rule.allowed { "yes" } else { "no" },
+                rule.why
+            )?;
+        }
+        Ok(())
+    }
+}
