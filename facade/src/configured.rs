@@ -1,5 +1,6 @@
 //! From a configuration to an orchestrator.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ impl Builder {
             }
             if let Some(bytes) = cache.max_bytes {
                 builder.cache = builder.cache.max_bytes(bytes);
+            }
+            if let Some(time) = cache.stale_if_error {
+                builder.cache = builder.cache.stale_if_error(time);
             }
         }
         let mut handlers = Handlers::builtin();
@@ -106,6 +110,23 @@ fn member(
         Setting::Off => member.cached = false,
         Setting::Inherit => {}
         Setting::On(cache) => member.ttl = cache.ttl,
+    }
+    match policies.retry {
+        Setting::Off => member = member.retry(1, 0),
+        Setting::Inherit => {}
+        Setting::On(retry) => {
+            let attempts = retry.attempts.map_or(member.attempts, NonZeroU32::get);
+            let percent = retry.budget.unwrap_or(member.retry_percent);
+            member = member.retry(attempts, percent);
+        }
+    }
+    match policies.hedge {
+        Setting::Off => member = member.hedge(0),
+        Setting::Inherit => {}
+        Setting::On(hedge) => {
+            let percent = hedge.budget.unwrap_or(member.hedge_percent);
+            member = member.hedge(percent);
+        }
     }
     if let Some(timeout) = policies.timeout {
         member.timeout = timeout;

@@ -69,6 +69,8 @@ pub(crate) fn hedge(call: &Call) -> Decision {
         return no(Why::GoesOn);
     }
     match effect(call.hints) {
+        // Progress goes to the caller from one server only.
+        Why::ReadsOnly if wants_progress(call) => no(Why::WantsProgress),
         Why::ReadsOnly => yes(Why::ReadsOnly),
         why => no(why),
     }
@@ -79,16 +81,19 @@ pub(crate) fn share(endpoint: &Endpoint, call: &Call) -> Decision {
     if !matches!(call.method.as_str(), "tools/call" | "resources/read") {
         return no(Why::NotThisMethod);
     }
-    let may = hedge(call);
-    if may.allowed && !endpoint.settings.cached {
-        return no(Why::CacheOff);
+    if goes_on(call) {
+        return no(Why::GoesOn);
     }
-    // Progress goes to the caller whose call it is: one that asked for it shares no call merely because another
-    // asks the same at this moment.
-    if may.allowed && time_to_live(endpoint, call).is_none() && wants_progress(call) {
-        return no(Why::WantsProgress);
+    match effect(call.hints) {
+        Why::ReadsOnly if !endpoint.settings.cached => no(Why::CacheOff),
+        // Progress goes to the caller whose call it is: one that asked for it shares no call merely because another
+        // asks the same at this moment.
+        Why::ReadsOnly if time_to_live(endpoint, call).is_none() && wants_progress(call) => {
+            no(Why::WantsProgress)
+        }
+        Why::ReadsOnly => yes(Why::ReadsOnly),
+        why => no(why),
     }
-    may
 }
 
 /// Whether the reply of `endpoint` may be kept, and for how long.

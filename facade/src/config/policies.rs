@@ -55,6 +55,27 @@ pub struct Cache {
     pub max_bytes: Option<u64>,
     /// `ttlMs`: how long a tool's result is kept; not at all where it is not given.
     pub ttl: Option<Duration>,
+    /// `staleIfErrorMs`: how long past its time a reply stands in where its server cannot answer; not at all where it
+    /// is not given.
+    pub stale_if_error: Option<Duration>,
+}
+
+/// Settings of what is done where a server fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Retry {
+    /// `attempts`: how often a call may be sent, the first time included.
+    pub attempts: Option<NonZeroU32>,
+    /// `budgetPercent`: how many percent of the calls may be repeated.
+    pub budget: Option<u8>,
+}
+
+/// Settings of what is done where a server is slow.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Hedge {
+    /// `budgetPercent`: at how many percent of the calls another server may be asked too.
+    pub budget: Option<u8>,
 }
 
 /// What holds for a server's calls.
@@ -67,6 +88,10 @@ pub struct Policies {
     pub rate_limit: Setting<RateLimit>,
     /// `cache`: on where not mentioned.
     pub cache: Setting<Cache>,
+    /// `retry`: on where not mentioned.
+    pub retry: Setting<Retry>,
+    /// `hedge`: on where not mentioned.
+    pub hedge: Setting<Hedge>,
     /// `timeoutMs`: the deadline of a call.
     pub timeout: Option<Duration>,
 }
@@ -101,7 +126,15 @@ impl Policies {
                 max_entries: own.max_entries.or(base.max_entries),
                 max_bytes: own.max_bytes.or(base.max_bytes),
                 ttl: own.ttl.or(base.ttl),
+                stale_if_error: own.stale_if_error.or(base.stale_if_error),
             }),
+            retry: self.retry.over(base.retry, |own, base| Retry {
+                attempts: own.attempts.or(base.attempts),
+                budget: own.budget.or(base.budget),
+            }),
+            hedge: self
+                .hedge
+                .over(base.hedge, |own, base| Hedge { budget: own.budget.or(base.budget) }),
             timeout: self.timeout.or(base.timeout),
         }
     }
@@ -125,6 +158,8 @@ impl Policies {
             breaker: setting(walk, fields.get("breaker"), "breaker", breaker),
             rate_limit: setting(walk, fields.get("rateLimit"), "rateLimit", rate_limit),
             cache: setting(walk, fields.get("cache"), "cache", cache),
+            retry: setting(walk, fields.get("retry"), "retry", retry),
+            hedge: setting(walk, fields.get("hedge"), "hedge", hedge),
             timeout: fields
                 .get("timeoutMs")
                 .and_then(|value| walk.millis(value, "timeoutMs", 1..=DAY)),
@@ -187,15 +222,39 @@ fn cache(walk: &mut Walk<'_>, object: &Object<'_>) -> Cache {
             .get("maxBytes")
             .and_then(|value| walk.integer(value, "maxBytes", 1..=1 << 40)),
         ttl: fields.get("ttlMs").and_then(|value| walk.millis(value, "ttlMs", 1..=365 * DAY)),
+        stale_if_error: fields
+            .get("staleIfErrorMs")
+            .and_then(|value| walk.millis(value, "staleIfErrorMs", 0..=365 * DAY)),
     };
     fields.finish(walk, Severity::Error, "`cache`");
     read
 }
 
+fn retry(walk: &mut Walk<'_>, object: &Object<'_>) -> Retry {
+    let mut fields = Fields::new(object);
+    let read = Retry {
+        attempts: fields.get("attempts").and_then(|value| positive(walk, value, "attempts", 10)),
+        budget: fields.get("budgetPercent").and_then(|value| percent(walk, value)),
+    };
+    fields.finish(walk, Severity::Error, "`retry`");
+    read
+}
+
+fn hedge(walk: &mut Walk<'_>, object: &Object<'_>) -> Hedge {
+    let mut fields = Fields::new(object);
+    let read = Hedge { budget: fields.get("budgetPercent").and_then(|value| percent(walk, value)) };
+    fields.finish(walk, Severity::Error, "`hedge`");
+    read
+}
+
+fn percent(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<u8> {
+    u8::try_from(walk.integer(value, "budgetPercent", 0..=100)?).ok()
+}
+
 /// A server's own: the cache is one for all, so that its size is not a server's matter.
 fn own_cache(walk: &mut Walk<'_>, object: &Object<'_>) -> Cache {
     let fields = Fields::new(object);
-    for key in ["maxEntries", "maxBytes"] {
+    for key in ["maxEntries", "maxBytes", "staleIfErrorMs"] {
         if let Some(at) = fields.key(key) {
             walk.error(at, format!("`{key}` cannot be set for one server: all share one cache"))
                 .help("move it to `cache` in `toolweir`");

@@ -1,6 +1,7 @@
 //! One server with everything that guards it.
 
 mod alive;
+mod budget;
 mod flight;
 mod panics;
 mod vitals;
@@ -18,6 +19,7 @@ use toolweir_core::{
 use toolweir_ratelimit::Bucket;
 
 use self::alive::Alive;
+pub(crate) use self::budget::Budget;
 use self::flight::Flight;
 pub(crate) use self::panics::{bounded, caught};
 use self::vitals::Vitals;
@@ -37,6 +39,10 @@ pub(crate) struct Endpoint {
     listed: AtomicBool,
     status: RwLock<Status>,
     pub(crate) vitals: Vitals,
+    /// What may be repeated where this server failed.
+    pub(crate) retries: Budget,
+    /// How often another may be asked because this one is slow.
+    pub(crate) hedges: Budget,
     /// The server asked for a pause until then.
     paused_until: AtomicU64,
 }
@@ -77,6 +83,12 @@ pub(crate) struct Settings {
     pub(crate) ttl: Option<Duration>,
     /// Whether anything of this server is cached.
     pub(crate) cached: bool,
+    /// How often a call may be sent, the first time included.
+    pub(crate) attempts: u32,
+    /// How many percent of its calls may be repeated.
+    pub(crate) retry_percent: u8,
+    /// At how many percent of its calls another server may be asked too, because this one is slow.
+    pub(crate) hedge_percent: u8,
 }
 
 impl Endpoint {
@@ -90,6 +102,8 @@ impl Endpoint {
             id,
             name,
             server,
+            retries: Budget::new(settings.retry_percent),
+            hedges: Budget::new(settings.hedge_percent),
             settings,
             listing: ArcSwap::default(),
             listed: AtomicBool::new(false),
@@ -116,6 +130,8 @@ impl Endpoint {
         paid: bool,
     ) -> Result<Reply, Error> {
         let now = TokioClock.now();
+        self.retries.deposit();
+        self.hedges.deposit();
         self.admit_pause(now)?;
         let breaker = match &self.settings.breaker {
             Some(breaker) => {
@@ -149,7 +165,7 @@ impl Endpoint {
         };
         let result = tokio::select! {
             biased;
-            result = caught(self.server.call(&timed)) => result,
+            result = caught(self.server.call(&timed)) => result.map(|reply| self.named(reply)),
             () = tokio::time::sleep_until(deadline.into_std().into()) => Err(self.refused(Kind::Timeout)),
             () = silent => Err(self.refused(Kind::Timeout)),
         };
@@ -190,6 +206,12 @@ impl Endpoint {
             observer.on_event(&Event::Limited { server: self.as_ref(), retry_after }, now);
         }
         self.refused(kind)
+    }
+
+    /// A reply says who gave it, under the name that this server has here.
+    fn named(&self, mut reply: Reply) -> Reply {
+        reply.server = Some(self.name.clone());
+        reply
     }
 
     fn refused(&self, kind: Kind) -> Error {

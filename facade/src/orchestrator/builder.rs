@@ -27,6 +27,12 @@ use crate::handlers::Handlers;
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a server may take to be there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a call may be sent where nothing else is said.
+const ATTEMPTS: u32 = 3;
+/// Repetitions a hundred calls where nothing else is said.
+const RETRY_PERCENT: u8 = 10;
+/// Second servers asked a hundred calls where nothing else is said.
+const HEDGE_PERCENT: u8 = 5;
 
 /// Puts an [`Orchestrator`] together.
 ///
@@ -72,6 +78,9 @@ pub struct Member {
     pub(crate) timeout: Duration,
     pub(crate) ttl: Option<Duration>,
     pub(crate) cached: bool,
+    pub(crate) attempts: u32,
+    pub(crate) retry_percent: u8,
+    pub(crate) hedge_percent: u8,
     pub(crate) tools: BTreeMap<String, ToolRule>,
 }
 
@@ -92,6 +101,9 @@ impl Member {
             timeout: TIMEOUT,
             ttl: None,
             cached: true,
+            attempts: ATTEMPTS,
+            retry_percent: RETRY_PERCENT,
+            hedge_percent: HEDGE_PERCENT,
             tools: BTreeMap::new(),
         }
     }
@@ -152,6 +164,23 @@ impl Member {
     #[must_use]
     pub fn uncached(mut self) -> Self {
         self.cached = false;
+        self
+    }
+
+    /// A call that only reads, or is idempotent, may be sent so many times in all (3 unless set), and repetitions may
+    /// be so many percent of the calls (10 unless set), beside a small reserve. With one attempt or 0 percent nothing
+    /// that may have been carried out is repeated.
+    #[must_use]
+    pub fn retry(mut self, attempts: u32, budget_percent: u8) -> Self {
+        (self.attempts, self.retry_percent) = (attempts, budget_percent.min(100));
+        self
+    }
+
+    /// Where the server takes longer for a read than it usually does and another can answer too, that one is asked as
+    /// well: at so many percent of the calls at most (5 unless set), beside a small reserve; 0: never.
+    #[must_use]
+    pub fn hedge(mut self, budget_percent: u8) -> Self {
+        self.hedge_percent = budget_percent.min(100);
         self
     }
 
@@ -395,6 +424,9 @@ fn endpoint(
         timeout: member.timeout,
         ttl: member.ttl,
         cached: member.cached,
+        attempts: member.attempts,
+        retry_percent: member.retry_percent,
+        hedge_percent: member.hedge_percent,
     };
     Ok(Endpoint::new(id, name, member.server, settings))
 }

@@ -5,6 +5,8 @@ mod cached;
 mod dispatch;
 mod explain;
 mod fan;
+mod hedge;
+mod pinned;
 mod report;
 mod resolve;
 mod serve;
@@ -101,8 +103,11 @@ impl Orchestrator {
             resolve::Aimed::Done(reply) => return Ok(reply),
             resolve::Aimed::At(aim) => aim,
         };
+        let is_pool = aim.servers.len() > 1;
+        let aim = self.unpinned(aim)?;
         let servers = self.order(&aim);
-        self.dispatch(servers, call.deadline, |_| Ok(aim.call.clone())).await
+        let reply = self.dispatch(servers, call.deadline, |_| Ok(aim.call.clone())).await?;
+        Ok(if is_pool && reply.input_required { pinned::pinned(reply) } else { reply })
     }
 
     /// The servers to try, best first. A resource that no server lists may be anyone's: then more are asked than the

@@ -391,7 +391,7 @@ impl Supervisor {
 }
 
 /// Between 50 % and 100 % of `pause`, so that many servers that were lost together are not tried together.
-fn jittered(pause: Duration) -> Duration {
+pub(super) fn jittered(pause: Duration) -> Duration {
     let mut byte = [0_u8; 1];
     let random = getrandom::fill(&mut byte).map_or(0, |()| byte[0]);
     pause / 2 + pause.mul_f64(f64::from(random) / 510.0)

@@ -1,6 +1,8 @@
 //! Every key of a configuration does something: each is changed, and the difference seen.
 
 mod alerts;
+mod broken;
+mod failing;
 mod left;
 mod listeners;
 mod policies;
@@ -33,6 +35,7 @@ const EFFECTS: &[(&str, fn())] = &[
     ("mcpServers.*.cache", policies::a_server_can_do_without_the_cache),
     ("mcpServers.*.cache.maxBytes", policies::the_size_of_the_cache_is_no_servers_matter),
     ("mcpServers.*.cache.maxEntries", policies::the_size_of_the_cache_is_no_servers_matter),
+    ("mcpServers.*.cache.staleIfErrorMs", policies::the_size_of_the_cache_is_no_servers_matter),
     ("mcpServers.*.cache.ttlMs", policies::a_servers_own_ttl_holds),
     ("mcpServers.*.capabilities", servers::capabilities_are_what_a_server_is_found_by),
     ("mcpServers.*.command", transport::the_command_is_started),
@@ -40,12 +43,17 @@ const EFFECTS: &[(&str, fn())] = &[
     ("mcpServers.*.disabled", servers::a_disabled_server_is_not_there),
     ("mcpServers.*.env", transport::env_reaches_the_child),
     ("mcpServers.*.headers", transport::headers_are_sent),
+    ("mcpServers.*.hedge", failing::a_server_can_do_without_a_second),
+    ("mcpServers.*.hedge.budgetPercent", failing::a_server_can_do_without_a_second),
     ("mcpServers.*.httpUrl", transport::the_url_is_called),
     ("mcpServers.*.prefix", servers::the_prefix_stands_before_names),
     ("mcpServers.*.rateLimit", policies::a_server_can_do_without_a_limit),
     ("mcpServers.*.rateLimit.burst", policies::a_servers_own_burst_holds),
     ("mcpServers.*.rateLimit.maxWaitMs", policies::a_servers_own_wait_holds),
     ("mcpServers.*.rateLimit.requestsPerSecond", policies::a_servers_own_rate_holds),
+    ("mcpServers.*.retry", failing::a_server_can_do_without_a_second_attempt),
+    ("mcpServers.*.retry.attempts", failing::a_servers_own_attempts_hold),
+    ("mcpServers.*.retry.budgetPercent", failing::a_server_can_do_without_a_second_attempt),
     ("mcpServers.*.serverUrl", transport::the_url_is_called),
     ("mcpServers.*.timeoutMs", policies::a_servers_own_timeout_holds),
     ("mcpServers.*.tools", tools::a_tool_can_be_described),
@@ -75,15 +83,21 @@ const EFFECTS: &[(&str, fn())] = &[
     ("toolweir.cache", policies::the_cache_can_be_off),
     ("toolweir.cache.maxBytes", policies::the_cache_holds_so_many_bytes),
     ("toolweir.cache.maxEntries", policies::the_cache_holds_so_many_entries),
+    ("toolweir.cache.staleIfErrorMs", failing::an_old_reply_stands_in_for_so_long),
     ("toolweir.cache.ttlMs", policies::the_ttl_holds),
     ("toolweir.connectTimeoutMs", policies::a_server_may_take_so_long_to_be_there),
     ("toolweir.defaultCapability", routing::an_unknown_type_needs_the_default_capability),
     ("toolweir.handlers", routing::a_handler_names_the_tool),
+    ("toolweir.hedge", failing::a_slow_server_is_not_waited_for),
+    ("toolweir.hedge.budgetPercent", failing::a_slow_server_is_not_waited_for),
     ("toolweir.listen", listeners::clients_come_in_where_it_says),
     ("toolweir.rateLimit", policies::the_limit_can_be_off),
     ("toolweir.rateLimit.burst", policies::the_burst_holds),
     ("toolweir.rateLimit.maxWaitMs", policies::the_wait_holds),
     ("toolweir.rateLimit.requestsPerSecond", policies::the_rate_holds),
+    ("toolweir.retry", failing::the_attempts_hold),
+    ("toolweir.retry.attempts", failing::the_attempts_hold),
+    ("toolweir.retry.budgetPercent", failing::the_attempts_hold),
     ("toolweir.routes", routing::a_route_leads_to_a_capability),
     ("toolweir.timeoutMs", policies::the_timeout_holds),
     ("toolweir.token", listeners::a_token_is_asked_for),

@@ -240,7 +240,7 @@ pub(super) async fn the_cache_holds_so_many_bytes() {
 
 #[test]
 pub(super) fn the_size_of_the_cache_is_no_servers_matter() {
-    for key in ["maxEntries", "maxBytes"] {
+    for key in ["maxEntries", "maxBytes", "staleIfErrorMs"] {
         let refused = read(&at_url(&format!(r#""cache":{{"{key}":5}}"#), ""), "http://h/mcp");
         assert!(refused.unwrap_err().to_string().contains("all share one cache"));
     }

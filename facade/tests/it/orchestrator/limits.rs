@@ -34,8 +34,8 @@ async fn the_breaker_opens_on_failures_and_recovers_by_one_probe() {
 #[tokio::test(start_paused = true)]
 async fn tools_that_fail_and_requests_that_are_wrong_trip_no_breaker() {
     let server = Scripted::new("s", &["work"]);
-    let orchestrator =
-        started(Orchestrator::builder().member(Member::new("s", server.clone()))).await;
+    let member = Member::new("s", server.clone()).retry(1, 0);
+    let orchestrator = started(Orchestrator::builder().member(member)).await;
     let ways = [
         Does::ToolError,
         Does::Fail(Error::new(Kind::Protocol { code: -32602 })),

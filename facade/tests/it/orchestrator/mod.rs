@@ -1,13 +1,17 @@
 //! The orchestrator with servers of the test's own, on paused time.
 
 mod caching;
+mod exchanges;
 mod explain;
 mod failover;
+mod hedging;
 mod levels;
 mod life;
 mod limits;
 mod lists;
+mod retries;
 mod scripted;
+mod stale;
 mod subscriptions;
 mod supervision;
 

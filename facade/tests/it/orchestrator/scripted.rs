@@ -19,6 +19,7 @@ pub(crate) enum Does {
     Fail(Error),
     Hang,
     Panic,
+    Give(Box<Reply>),
     Take(Duration),
     Progress {
         every: Duration,
@@ -31,7 +32,9 @@ pub(crate) enum Does {
 impl Does {
     async fn run(self) -> Result<(), Error> {
         match self {
-            Self::Answer | Self::ToolError | Self::Progress { .. } | Self::Ask => Ok(()),
+            Self::Answer | Self::ToolError | Self::Give(_) | Self::Progress { .. } | Self::Ask => {
+                Ok(())
+            }
             Self::Fail(error) => Err(error),
             Self::Hang => std::future::pending().await,
             Self::Panic => panic!("as told"),
@@ -59,6 +62,8 @@ pub(crate) struct Scripted {
     pub(crate) connects: AtomicUsize,
     pub(crate) dropped: Arc<AtomicUsize>,
     seen: Mutex<Vec<String>>,
+    /// The params of the last tool's call that it got.
+    pub(crate) params: Mutex<Option<RawJson>>,
     subscribers: Mutex<Vec<Weak<dyn Subscriber>>>,
 }
 
@@ -79,6 +84,7 @@ impl Scripted {
             connects: AtomicUsize::new(0),
             dropped: Arc::default(),
             seen: Mutex::default(),
+            params: Mutex::default(),
             subscribers: Mutex::default(),
         })
     }
@@ -165,6 +171,7 @@ impl Server for Scripted {
         }
         let count = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         self.seen.lock().unwrap().push(call.target.as_deref().unwrap_or_default().to_owned());
+        self.params.lock().unwrap().clone_from(&call.params);
         let mut running = Running(Some(self.dropped.clone()));
         let does = self.does.lock().unwrap().clone();
         let mut reply = Reply::new(RawJson::from(
@@ -180,6 +187,7 @@ impl Server for Scripted {
             Does::Fail(error) => Err(error),
             Does::Hang => std::future::pending().await,
             Does::Panic => panic!("as told"),
+            Does::Give(reply) => Ok(*reply),
             Does::Take(time) => {
                 tokio::time::sleep(time).await;
                 Ok(reply)
