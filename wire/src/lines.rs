@@ -20,29 +20,40 @@ pub(crate) enum Line {
 /// How much is kept of either end of a line over the cap.
 const KEPT: usize = 256;
 
-/// The ends of a line that is being thrown away.
+/// The ends of a line that is being thrown away; they do not depend on where the reads were cut.
 #[derive(Debug)]
 struct Skipped {
-    head: Bytes,
+    head: BytesMut,
+    /// One byte more than is kept: a carriage return may turn out to belong to the line's end.
     tail: BytesMut,
+    length: usize,
 }
 
 impl Skipped {
     fn new(line: &[u8]) -> Self {
-        let head = Bytes::copy_from_slice(&line[..line.len().min(KEPT)]);
-        let mut skipped = Self { head, tail: BytesMut::with_capacity(2 * KEPT) };
+        let (head, tail) = (BytesMut::with_capacity(KEPT), BytesMut::with_capacity(2 * KEPT));
+        let mut skipped = Self { head, tail, length: 0 };
         skipped.push(line);
         skipped
     }
 
     fn push(&mut self, more: &[u8]) {
-        self.tail.extend_from_slice(&more[more.len().saturating_sub(KEPT)..]);
-        let surplus = self.tail.len().saturating_sub(KEPT);
+        self.length = self.length.saturating_add(more.len());
+        self.head.extend_from_slice(&more[..more.len().min(KEPT - self.head.len())]);
+        self.tail.extend_from_slice(&more[more.len().saturating_sub(KEPT + 1)..]);
+        let surplus = self.tail.len().saturating_sub(KEPT + 1);
         self.tail = self.tail.split_off(surplus);
     }
 
-    fn line(self) -> Line {
-        Line::TooLong { head: self.head, tail: self.tail.freeze() }
+    /// What is kept of the line, once its line feed has been seen.
+    fn line(mut self) -> Line {
+        if self.tail.ends_with(b"\r") {
+            self.tail.truncate(self.tail.len() - 1);
+            self.length -= 1;
+        }
+        self.head.truncate(self.length);
+        let surplus = self.tail.len().saturating_sub(KEPT);
+        Line::TooLong { head: self.head.freeze(), tail: self.tail.split_off(surplus).freeze() }
     }
 }
 
@@ -70,7 +81,6 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 let line = self.buffer.split_to(self.scanned + end + 1).freeze();
                 self.scanned = 0;
                 let end = line.len() - 1;
-                let end = if line[..end].ends_with(b"\r") { end - 1 } else { end };
                 if let Some(mut skipped) = self.skipping.take() {
                     skipped.push(&line[..end]);
                     return Ok(Some(skipped.line()));
@@ -78,6 +88,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 if line.len() > self.cap {
                     return Ok(Some(Skipped::new(&line[..end]).line()));
                 }
+                let end = if line[..end].ends_with(b"\r") { end - 1 } else { end };
                 return Ok(Some(Line::Whole(line.slice(..end))));
             }
             self.scanned = self.buffer.len();
@@ -117,5 +128,23 @@ mod tests {
             });
         }
         assert_eq!(seen, ["one", "", "too long", "two"]);
+    }
+
+    /// Reads `text` with a line end that falls apart at `cut`.
+    async fn cut_at(text: &[u8], cut: usize) -> Line {
+        let reader = text[..cut].chain(&text[cut..]);
+        Lines::new(reader, 8).next().await.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_ends_of_a_long_line_are_the_same_wherever_the_reads_were_cut() {
+        let text = b"0123456789abcdef\r\n";
+        let whole = Line::TooLong {
+            head: Bytes::from_static(b"0123456789abcdef"),
+            tail: Bytes::from_static(b"0123456789abcdef"),
+        };
+        for cut in 0..=text.len() {
+            assert_eq!(cut_at(text, cut).await, whole, "cut at {cut}");
+        }
     }
 }

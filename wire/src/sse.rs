@@ -99,10 +99,14 @@ impl Decoder {
                 }
                 self.data.extend_from_slice(value);
             }
-            b"event" => self.event = String::from_utf8(value.to_vec()).ok(),
-            b"id" if !value.contains(&0) => self.id = String::from_utf8(value.to_vec()).ok(),
-            b"retry" => {
-                self.retry = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+            b"event" => self.event = Some(String::from_utf8_lossy(value).into_owned()),
+            b"id" if !value.contains(&0) => {
+                self.id = Some(String::from_utf8_lossy(value).into_owned());
+            }
+            // Digits alone: `parse` would take a sign.
+            b"retry" if value.iter().all(u8::is_ascii_digit) => {
+                let time = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+                self.retry = time.or(self.retry);
             }
             _ => {}
         }
@@ -157,6 +161,18 @@ mod tests {
             (events[1].id.as_deref(), events[1].retry, events[1].event.as_deref()),
             (Some("7"), None, None)
         );
+    }
+
+    #[test]
+    fn a_retry_that_is_no_number_changes_nothing() {
+        for (text, retry) in [
+            ("retry: 20\nretry: +5\ndata\n\n", Some(20)),
+            ("retry: 20\nretry:\ndata\n\n", Some(20)),
+            ("retry: -1\ndata\n\n", None),
+            ("retry: 99999999999999999999\ndata\n\n", None),
+        ] {
+            assert_eq!(decode(&[text.as_bytes()])[0].retry, retry, "{text:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::Failure;
 use crate::command::{Cargo, timed};
+use crate::fuzz;
 use crate::table::{Align, layout};
 use crate::tidy;
 use crate::workspace::Workspace;
@@ -36,6 +37,7 @@ struct Step {
 enum Work {
     Commands(Vec<Cargo>),
     Tidy,
+    Fuzz,
 }
 
 /// The steps, cheapest first, so that a slip is told early.
@@ -63,7 +65,14 @@ fn steps(workspace: &Workspace, nextest: bool) -> Vec<Step> {
     }
     let benches = if names.is_empty() { Vec::new() } else { vec![benches] };
     vec![
-        commands("fmt", "the code is formatted", vec![Cargo::new("fmt --all --check")]),
+        commands(
+            "fmt",
+            "the code is formatted",
+            vec![
+                Cargo::new("fmt --all --check"),
+                Cargo::new("fmt --manifest-path fuzz/Cargo.toml --check"),
+            ],
+        ),
         Step { name: "tidy", about: "layers, names, versions, budgets, files", work: Work::Tidy },
         commands(
             "clippy",
@@ -77,6 +86,7 @@ fn steps(workspace: &Workspace, nextest: bool) -> Vec<Step> {
         commands("doctests", "the examples in the documentation", vec![doctests]),
         commands("alone", "each crate alone, with no default features", alone),
         commands("benches", "every benchmark once, small", benches),
+        Step { name: "fuzz", about: "each fuzz target for five seconds", work: Work::Fuzz },
     ]
 }
 
@@ -133,6 +143,10 @@ fn carry_out(step: &Step, workspace: &Workspace) -> Result<End, Failure> {
             true => End::Passed,
             false => End::Failed("cargo xtask tidy".to_owned()),
         }),
+        Work::Fuzz => Ok(match fuzz::briefly(workspace)? {
+            true => End::Passed,
+            false => End::Failed("cargo xtask ci --step fuzz".to_owned()),
+        }),
         Work::Commands(commands) => {
             for command in commands {
                 eprintln!("   {command}");
@@ -151,6 +165,7 @@ fn listing(steps: &[Step]) -> String {
         text.push_str(&format!("{:<9} {}\n", step.name, step.about));
         match &step.work {
             Work::Tidy => text.push_str("            cargo xtask tidy\n"),
+            Work::Fuzz => text.push_str("            cargo xtask fuzz --seconds 5 --seed 1\n"),
             Work::Commands(commands) => {
                 for command in commands {
                     text.push_str(&format!("            {command}\n"));

@@ -1,9 +1,10 @@
-//! Checks and measures toolweir: `cargo xtask ci`, `tidy`, `benchmarks`, `realworld`, `conformance`.
+//! Checks and measures toolweir: `cargo xtask ci`, `tidy`, `benchmarks`, `realworld`, `conformance`, `fuzz`.
 
 mod benchmarks;
 mod ci;
 mod command;
 mod conformance;
+mod fuzz;
 mod realworld;
 mod table;
 mod tidy;
@@ -37,6 +38,8 @@ enum Verb {
     Realworld(realworld::Options),
     /// Runs the official conformance suite, direct and through the gateway
     Conformance(conformance::Options),
+    /// Feeds made-up bytes to what reads bytes from strangers, guided by coverage
+    Fuzz(fuzz::Options),
     /// Checks what no compiler does: layers, names, versions, dependency budgets, stray files
     Tidy,
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Verb::Benchmarks(options) => benchmarks::run(&workspace, &options),
         Verb::Realworld(options) => realworld::run(&workspace, &options),
         Verb::Conformance(options) => conformance::run(&workspace, &options),
+        Verb::Fuzz(options) => fuzz::run(&workspace, &options),
         Verb::Tidy => tidy::run(&workspace),
     });
     match done {

@@ -22,6 +22,11 @@ pub use self::{
     http::{Endpoint, HttpServer},
     stdio::StdioServer,
 };
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::{
+    parameters::headers,
+    salvage::{Meant, ends, meant},
+};
 use crate::Limits;
 
 /// How a server is reached, whatever its transport.

@@ -7,7 +7,7 @@ use crate::header;
 use crate::mirrors::Mirrors;
 
 /// The headers that a call needs, as far as its tool is known.
-pub(super) fn headers(mirrors: &Mirrors, call: &Call) -> Vec<(HeaderName, HeaderValue)> {
+pub(crate) fn headers(mirrors: &Mirrors, call: &Call) -> Vec<(HeaderName, HeaderValue)> {
     if call.method != Method::TOOLS_CALL {
         return Vec::new();
     }

@@ -7,7 +7,7 @@ const SEEN: usize = 160;
 
 /// What a line that cannot be read was meant to be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Meant {
+pub(crate) enum Meant {
     /// The answer to our call of this id.
     Answer(u64),
     /// A request of the peer's own, whose id is as it was written.
@@ -17,7 +17,7 @@ pub(super) enum Meant {
 }
 
 /// Looks at a line that could not be read as a message.
-pub(super) fn meant(line: &bytes::Bytes) -> Meant {
+pub(crate) fn meant(line: &bytes::Bytes) -> Meant {
     if line.first() != Some(&b'{') {
         return Meant::Nothing;
     }
@@ -34,7 +34,7 @@ pub(super) fn meant(line: &bytes::Bytes) -> Meant {
 }
 
 /// The same of a line of which only the beginning and the end are left.
-pub(super) fn ends(head: &[u8], tail: &[u8]) -> Meant {
+pub(crate) fn ends(head: &[u8], tail: &[u8]) -> Meant {
     if head.first() != Some(&b'{') {
         return Meant::Nothing;
     }

@@ -26,7 +26,7 @@ const ROOT_FILES: [&str; 16] = [
     "deny.toml",
     "rustfmt.toml",
 ];
-const ROOT_FOLDERS: [&str; 6] = [".cargo", ".ci", ".config", ".github", "docs", "examples"];
+const ROOT_FOLDERS: [&str; 7] = [".cargo", ".ci", ".config", ".github", "docs", "examples", "fuzz"];
 
 /// The crates, and what may stand in each.
 const CRATES: [&str; 9] =
