@@ -26,6 +26,10 @@ pub struct Limits {
     pub connections: usize,
     /// How often a stream with nothing to say carries a keep-alive comment (15 s).
     pub keep_alive: Duration,
+    /// How many calls of modern clients may wait for answers to a legacy server's questions (256).
+    pub parked: usize,
+    /// How long each of them waits for its client to come back (10 min).
+    pub parked_idle: Duration,
     /// How long calls in flight may go on after a stdio client has closed its side (10 s).
     pub drain: Duration,
 }
@@ -43,6 +47,8 @@ impl Default for Limits {
             session_idle: Duration::from_secs(3_600),
             connections: 1_024,
             keep_alive: Duration::from_secs(15),
+            parked: 256,
+            parked_idle: Duration::from_secs(600),
             drain: Duration::from_secs(10),
         }
     }

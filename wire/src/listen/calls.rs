@@ -3,9 +3,10 @@
 use std::sync::{Arc, Weak};
 
 use hyper::StatusCode;
-use toolweir_core::{Call, Client, Error, Kind, Method, RawJson, Reply};
+use toolweir_core::{Call, Client, Error, Kind, Method, Peer, RawJson, Reply};
 
 use super::front::Front;
+use super::parked;
 use super::peer::{CallPeer, progress_token};
 use super::session::{Level, Session, Stop};
 use super::stream::{Answer, Outbox};
@@ -27,12 +28,16 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// Calls the server; `None` where the client cancelled.
-    pub(crate) async fn carry(&self, front: &Front) -> Option<Result<Reply, Error>> {
-        let call = self.call(front);
-        let result = tokio::select! {
-            biased;
-            () = self.stop.token.cancelled() => None,
-            result = front.service.call(&call) => Some(result),
+    pub(crate) async fn carry(&self, front: &Arc<Front>) -> Option<Result<Reply, Error>> {
+        let result = if self.era == Era::Modern && parked::concerns(self) {
+            parked::carry(self, front).await
+        } else {
+            let call = self.call(Arc::new(self.peer(front)));
+            tokio::select! {
+                biased;
+                () = self.stop.token.cancelled() => None,
+                result = front.service.call(&call) => Some(result),
+            }
         };
         if self.request.method == Method::TOOLS_LIST
             && let Some(Ok(reply)) = &result
@@ -48,20 +53,25 @@ impl Asked {
         result
     }
 
-    fn call(&self, front: &Front) -> Call {
+    /// The way back to its client, for as long as the request is open.
+    pub(super) fn peer(&self, front: &Front) -> CallPeer {
+        CallPeer {
+            era: self.era,
+            outbox: self.outbox.clone(),
+            client: self.client.clone(),
+            progress: progress_token(self.request.params.as_ref()),
+            level: self.level,
+            session: self.session.clone(),
+            stop: self.stop.clone(),
+            asks: front.service.limits.in_flight,
+        }
+    }
+
+    /// The call that it asks for.
+    pub(super) fn call(&self, peer: Arc<dyn Peer>) -> Call {
         let Request { method, params, .. } = &self.request;
-        let mut call = Call::new(method.clone(), params.clone()).client(self.client.clone()).peer(
-            Arc::new(CallPeer {
-                era: self.era,
-                outbox: self.outbox.clone(),
-                client: self.client.clone(),
-                progress: progress_token(params.as_ref()),
-                level: self.level,
-                session: self.session.clone(),
-                stop: self.stop.clone(),
-                asks: front.service.limits.in_flight,
-            }),
-        );
+        let client = self.client.clone();
+        let mut call = Call::new(method.clone(), params.clone()).client(client).peer(peer);
         call.target = target(method, params.as_ref()).map(Arc::from);
         call
     }

@@ -10,6 +10,7 @@ use toolweir_core::{Call, Client, Clock, Method, RawJson, Subscriber, TokioClock
 
 use super::hub::Hub;
 use super::mirrors::Mirrors;
+use super::parked::ParkedCalls;
 use super::service::Service;
 use super::session::Session;
 
@@ -19,6 +20,7 @@ pub(crate) struct Front {
     pub(crate) service: Service,
     pub(crate) hub: Arc<Hub>,
     pub(crate) mirrors: Mirrors,
+    pub(crate) parked: Arc<ParkedCalls>,
     pub(crate) tasks: TaskTracker,
     /// No new connections; streams end, calls go on.
     pub(crate) closing: CancellationToken,
@@ -35,6 +37,7 @@ impl Front {
             service,
             hub,
             mirrors: Mirrors::default(),
+            parked: Arc::default(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             killed: CancellationToken::new(),

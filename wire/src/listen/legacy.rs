@@ -74,7 +74,7 @@ pub(crate) fn overloaded(request: &Request) -> Answer {
 
 /// Carries out a request of a session, with its notifications on `outbox`; `None` where the client cancelled it.
 pub(crate) async fn answer(
-    front: &Front,
+    front: &Arc<Front>,
     client: Arc<Client>,
     session: &Arc<Session>,
     slot: &Slot,

@@ -14,6 +14,7 @@ mod listener;
 mod mirrors;
 mod modern;
 mod pages;
+mod parked;
 mod peer;
 mod service;
 mod session;

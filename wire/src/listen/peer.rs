@@ -74,32 +74,33 @@ impl CallPeer {
             _ => Some(params.cloned()),
         }
     }
+}
 
-    /// Why the client cannot be asked this, if it cannot.
-    fn refusal(&self, method: &Method, params: Option<&RawJson>) -> Option<&'static str> {
-        if self.era == Era::Modern {
-            return Some("a client of 2026-07-28 cannot be asked by a request of the server");
+/// Why `client` cannot be asked this, if it cannot.
+pub(crate) fn refusal(
+    client: &Client,
+    method: &Method,
+    params: Option<&RawJson>,
+) -> Option<&'static str> {
+    let has = |name| client.capabilities.member(name);
+    match method.as_str() {
+        "ping" => None,
+        "sampling/createMessage" => {
+            has("sampling").is_none().then_some("the client did not declare `sampling`")
         }
-        let has = |name| self.client.capabilities.member(name);
-        match method.as_str() {
-            "ping" => None,
-            "sampling/createMessage" => {
-                has("sampling").is_none().then_some("the client did not declare `sampling`")
-            }
-            "roots/list" => has("roots").is_none().then_some("the client did not declare `roots`"),
-            "elicitation/create" => {
-                let Some(elicitation) = has("elicitation") else {
-                    return Some("the client did not declare `elicitation`");
-                };
-                let is_url = params
-                    .and_then(|params| params.member("mode"))
-                    .is_some_and(|mode| mode.as_bytes() == br#""url""#);
-                (is_url && elicitation.to_json().member("url").is_none())
-                    .then_some("the client did not declare `elicitation.url`")
-            }
-            name if name.starts_with("tasks/") && has("tasks").is_some() => None,
-            _ => Some("clients cannot be asked this"),
+        "roots/list" => has("roots").is_none().then_some("the client did not declare `roots`"),
+        "elicitation/create" => {
+            let Some(elicitation) = has("elicitation") else {
+                return Some("the client did not declare `elicitation`");
+            };
+            let is_url = params
+                .and_then(|params| params.member("mode"))
+                .is_some_and(|mode| mode.as_bytes() == br#""url""#);
+            (is_url && elicitation.to_json().member("url").is_none())
+                .then_some("the client did not declare `elicitation.url`")
         }
+        name if name.starts_with("tasks/") && has("tasks").is_some() => None,
+        _ => Some("clients cannot be asked this"),
     }
 }
 
@@ -122,7 +123,12 @@ impl Peer for CallPeer {
         params: Option<RawJson>,
         deadline: Instant,
     ) -> Result<RawJson, Error> {
-        if let Some(reason) = self.refusal(&method, params.as_ref()) {
+        let refusal = match self.era {
+            Era::Legacy => refusal(&self.client, &method, params.as_ref()),
+            // What it can be asked, it is asked by a parked call.
+            Era::Modern => Some("a client of 2026-07-28 cannot be asked this"),
+        };
+        if let Some(reason) = refusal {
             return Err(Error::new(Kind::InvalidRequest).message(reason));
         }
         let gone = || Error::new(Kind::Disconnected).message("the client cannot be reached");

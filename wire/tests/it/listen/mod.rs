@@ -6,6 +6,7 @@ mod legacy;
 mod life;
 mod modern;
 mod pages;
+mod parked;
 mod server;
 mod stdio;
 mod streams;

@@ -210,7 +210,7 @@ async fn logs_come_only_where_they_are_asked_for() {
 }
 
 #[tokio::test]
-async fn a_modern_client_is_never_asked() {
+async fn a_modern_client_that_declared_nothing_is_never_asked() {
     let (listener, _server) = start(Default::default()).await;
     let mut client = Client::connect(listener.local_addr()).await;
     let asked = call(&mut client, "ask", r#"{"method":"sampling/createMessage"}"#, "").await;

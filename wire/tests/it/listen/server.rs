@@ -83,6 +83,30 @@ pub(crate) fn progress(number: u64) -> Notification {
     Notification::new(Method::PROGRESS, Some(params.into()))
 }
 
+/// The answers to questions that are asked at the same time; an error's text where there is none.
+async fn interview(peer: &Arc<dyn Peer>, questions: &[Value]) -> Vec<Value> {
+    let asked: Vec<_> = questions
+        .iter()
+        .map(|question| {
+            let (peer, question) = (peer.clone(), question.clone());
+            tokio::spawn(async move {
+                let method = Method::from(question["method"].as_str().unwrap());
+                let params = question.get("params").cloned().map(RawJson::from);
+                let deadline = TokioClock.now() + Duration::from_secs(3_600);
+                match peer.request(method, params, deadline).await {
+                    Ok(answer) => answer.get().unwrap(),
+                    Err(error) => Value::from(error.to_string()),
+                }
+            })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for answer in asked {
+        answers.push(answer.await.unwrap());
+    }
+    answers
+}
+
 #[async_trait]
 impl Server for Scripted {
     async fn call(&self, call: &Call) -> Result<Reply, Error> {
@@ -139,6 +163,18 @@ impl Server for Scripted {
                 let params = Some(RawJson::from(json!({"q": 1})));
                 let answer = peer.unwrap().request(method, params, deadline).await?;
                 ok(json!({"answer": answer}))
+            }
+            // Rounds of questions, those of one round at the same time.
+            ("tools/call", "interview") => {
+                self.held.fetch_add(1, Ordering::SeqCst);
+                self.changed.notify_waiters();
+                let _held = Held(self);
+                let mut answers = Vec::new();
+                for (number, round) in (1..).zip(arguments["rounds"].as_array().unwrap()) {
+                    peer.unwrap().notify(progress(number));
+                    answers.push(interview(peer.unwrap(), round.as_array().unwrap()).await);
+                }
+                ok(json!({"answers": answers}))
             }
             ("tools/call", "keep") => {
                 *self.kept.lock().unwrap() = call.peer.clone();

@@ -15,7 +15,7 @@ use super::server::{Scripted, progress};
 use super::{initialize, modern, modern_with, tool, within};
 
 /// A client at the other end.
-struct Client {
+pub(super) struct Client {
     writer: WriteHalf<SimplexStream>,
     reader: Lines<BufReader<ReadHalf<SimplexStream>>>,
     serving: JoinHandle<std::io::Result<()>>,
@@ -23,7 +23,7 @@ struct Client {
 }
 
 impl Client {
-    fn start(limits: Limits) -> Self {
+    pub(super) fn start(limits: Limits) -> Self {
         Self::start_with(limits, 64 << 10)
     }
 
@@ -37,11 +37,15 @@ impl Client {
         Self { writer, reader: BufReader::new(reader).lines(), serving, server }
     }
 
-    async fn send(&mut self, line: &str) {
+    pub(super) fn server(&self) -> &Scripted {
+        &self.server
+    }
+
+    pub(super) async fn send(&mut self, line: &str) {
         within(self.writer.write_all(format!("{line}\n").as_bytes())).await.unwrap();
     }
 
-    async fn next(&mut self) -> Option<Value> {
+    pub(super) async fn next(&mut self) -> Option<Value> {
         let line = within(self.reader.next_line()).await.unwrap()?;
         Some(serde_json::from_str(&line).unwrap())
     }
@@ -57,7 +61,7 @@ impl Client {
     }
 
     /// Closes the client's side and waits for the end.
-    async fn close(mut self) -> Vec<Value> {
+    pub(super) async fn close(mut self) -> Vec<Value> {
         self.writer.shutdown().await.unwrap();
         let mut rest = Vec::new();
         while let Some(message) = self.next().await {
