@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Notify, oneshot};
@@ -31,6 +32,8 @@ const STATE: &str = "requestState";
 const ANSWERS: &str = "inputResponses";
 /// How much of what the server says between two requests of the client is kept for the second.
 const MISSED: usize = 64;
+/// How long a first question waits for others that are asked with it: nobody notices, since somebody answers.
+const TOGETHER: Duration = Duration::from_millis(20);
 
 /// Whether a call of this client can be parked: it can be asked something, on a method that may ask.
 pub(crate) fn can_be_asked(client: &Client, method: &Method) -> bool {
@@ -102,7 +105,13 @@ pub(crate) async fn carry(asked: &Asked, front: &Arc<Front>) -> Option<Result<Re
     match result {
         Some(result) => Some(result),
         None => {
-            tokio::task::yield_now().await; // whoever asks at the same time comes along
+            // What is asked at the same time comes along.
+            tokio::select! {
+                biased;
+                () = asked.stop.token.cancelled() => return None,
+                result = running.finished() => return Some(result),
+                () = tokio::time::sleep(TOGETHER) => {}
+            }
             Some(front.parked.park(front, running, request, &asked.client.principal))
         }
     }

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use toolweir_core::{Call, Client, Error, Kind, Method, Notification, Peer, RawJson};
 
+use crate::version::is_modern;
+
 /// The calls in flight on one connection.
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -24,8 +26,48 @@ struct Entry {
     answer: oneshot::Sender<Result<RawJson, Error>>,
     origin: Option<Origin>,
     sent: bool,
+    /// How many questions its client has not answered yet.
+    questions: usize,
     /// A subscription, which stays for as long as the connection and is nobody's call.
     standing: bool,
+}
+
+impl Entry {
+    /// Whether its modern client has been asked, and nothing goes on before it answers.
+    fn stands_still(&self) -> bool {
+        let version =
+            self.origin.as_ref().and_then(|origin| origin.client.protocol_version.as_deref());
+        self.questions > 0 && version.is_some_and(is_modern)
+    }
+}
+
+/// The latest call, where all are one client's.
+fn latest_of_one<'a>(mut calls: impl Iterator<Item = (u64, &'a Origin)>) -> Option<(u64, Origin)> {
+    let mut latest = calls.next()?;
+    for call in calls {
+        if !Arc::ptr_eq(&call.1.client, &latest.1.client) {
+            return None;
+        }
+        if call.0 > latest.0 {
+            latest = call;
+        }
+    }
+    Some((latest.0, latest.1.clone()))
+}
+
+/// A question to a call's client.
+#[derive(Debug)]
+pub(super) struct Asking {
+    waiting: Arc<Waiting>,
+    id: u64,
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if let Some(entry) = self.waiting.table().calls.get_mut(&self.id) {
+            entry.questions = entry.questions.saturating_sub(1);
+        }
+    }
 }
 
 /// Whose call it is, and the way back to them.
@@ -89,7 +131,9 @@ impl Waiting {
             );
         }
         let (answer, receiver) = oneshot::channel();
-        table.calls.insert(id, Entry { answer, origin, sent: false, standing: false });
+        table
+            .calls
+            .insert(id, Entry { answer, origin, sent: false, questions: 0, standing: false });
         Ok(receiver)
     }
 
@@ -103,7 +147,9 @@ impl Waiting {
             return Err(error.clone());
         }
         let (answer, receiver) = oneshot::channel();
-        table.calls.insert(id, Entry { answer, origin: None, sent: false, standing: true });
+        table
+            .calls
+            .insert(id, Entry { answer, origin: None, sent: false, questions: 0, standing: true });
         Ok(receiver)
     }
 
@@ -166,20 +212,35 @@ impl Waiting {
 
     /// The origin of the latest call, where one client alone has calls in flight: then a message that names no call
     /// can only be meant for them.
-    pub(super) fn sole_origin(&self) -> Option<Origin> {
+    ///
+    /// A modern client that has been asked something may come back with its answer in minutes, or never. Until then
+    /// its call stands still, and does not stand in the way of another call of the same principal.
+    pub(super) fn sole_origin(&self) -> Option<(u64, Origin)> {
         let table = self.table();
-        let mut origins =
-            table.calls.iter().filter_map(|(id, entry)| Some((id, entry.origin.as_ref()?)));
-        let (mut latest, mut origin) = origins.next()?;
-        for (id, other) in origins {
-            if !Arc::ptr_eq(&other.client, &origin.client) {
-                return None;
-            }
-            if id > latest {
-                (latest, origin) = (id, other);
-            }
+        let calls = || {
+            table.calls.iter().filter_map(|(id, entry)| Some((*id, entry, entry.origin.as_ref()?)))
+        };
+        let (_, _, first) = calls().next()?;
+        if let sole @ Some(_) = latest_of_one(calls().map(|(id, _, origin)| (id, origin))) {
+            return sole;
         }
-        Some(origin.clone())
+        let principal = &first.client.principal;
+        if calls().any(|(_, _, origin)| origin.client.principal != *principal) {
+            return None;
+        }
+        latest_of_one(
+            calls()
+                .filter(|(_, entry, _)| !entry.stands_still())
+                .map(|(id, _, origin)| (id, origin)),
+        )
+    }
+
+    /// Notes that the call's client is being asked something, until what this returns is dropped.
+    pub(super) fn asking(self: &Arc<Self>, id: u64) -> Asking {
+        if let Some(entry) = self.table().calls.get_mut(&id) {
+            entry.questions += 1;
+        }
+        Asking { waiting: self.clone(), id }
     }
 
     /// The one call in flight, where there is just one.
@@ -190,5 +251,63 @@ impl Waiting {
             (Some(id), None) => Some(*id),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use toolweir_core::Principal;
+
+    fn client(principal: &str, version: &str) -> Arc<Client> {
+        let mut client = Client::new(Principal::new(principal));
+        client.protocol_version = Some(version.into());
+        Arc::new(client)
+    }
+
+    /// Each call's client, and whether it is being asked; whose call a message that names none is taken for.
+    fn sole(calls: &[(&Arc<Client>, bool)]) -> Option<u64> {
+        let waiting = Arc::new(Waiting::new(10));
+        let mut asking = Vec::new();
+        let mut receivers = Vec::new();
+        for (id, (client, is_asked)) in (1..).zip(calls) {
+            let origin = Origin { client: (*client).clone(), peer: None, token: None };
+            receivers.push(waiting.enter(id, Some(origin)).unwrap());
+            if *is_asked {
+                asking.push(waiting.asking(id));
+            }
+        }
+        waiting.sole_origin().map(|(id, _)| id)
+    }
+
+    #[test]
+    fn a_message_that_names_no_call_is_never_given_to_a_guess() {
+        let [one, two] = [(); 2].map(|()| client("p", "2026-07-28"));
+        let [old, older] = [(); 2].map(|()| client("p", "2025-11-25"));
+        let other = client("q", "2026-07-28");
+        assert_eq!(sole(&[]), None);
+        assert_eq!(sole(&[(&one, false)]), Some(1));
+        assert_eq!(sole(&[(&one, true)]), Some(1));
+        assert_eq!(sole(&[(&one, false), (&one, false), (&one, true)]), Some(3));
+        assert_eq!(sole(&[(&one, false), (&two, false)]), None);
+        assert_eq!(sole(&[(&one, true), (&two, false)]), Some(2), "the first stands still");
+        assert_eq!(sole(&[(&one, true), (&two, true)]), None);
+        assert_eq!(sole(&[(&one, true), (&other, false)]), None, "of another principal");
+        assert_eq!(sole(&[(&one, true), (&two, false), (&old, false)]), None);
+        assert_eq!(sole(&[(&old, true), (&older, false)]), None, "sessions stay what they are");
+    }
+
+    #[test]
+    fn a_question_that_ends_lets_its_call_count_again() {
+        let waiting = Arc::new(Waiting::new(10));
+        let enter = |id| {
+            let client = client("p", "2026-07-28");
+            waiting.enter(id, Some(Origin { client, peer: None, token: None })).unwrap()
+        };
+        let (_one, _two) = (enter(1), enter(2));
+        let asking = [waiting.asking(1), waiting.asking(1)];
+        assert_eq!(waiting.sole_origin().map(|(id, _)| id), Some(2));
+        drop(asking);
+        assert!(waiting.sole_origin().is_none());
     }
 }

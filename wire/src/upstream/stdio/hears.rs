@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::process::ChildStdout;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
-use toolweir_core::{Clock, Error, Kind, Method, Notification, RawJson, ServerMessage, TokioClock};
+use toolweir_core::{Clock, Error, Kind, Notification, RawJson, ServerMessage, TokioClock};
 
 use super::connection::Item;
 use crate::Limits;
@@ -17,7 +17,7 @@ use crate::message::{self, Id, Incoming, Request, Response};
 use crate::upstream::listening::is_acknowledgement;
 use crate::upstream::salvage::{self, Meant};
 use crate::upstream::subscribers::Subscribers;
-use crate::upstream::waiting::{Origin, Waiting, progress_token};
+use crate::upstream::waiting::{Asking, Origin, Waiting, progress_token};
 
 /// How many of the child's own requests may be open at once.
 const REQUESTS_MAX: usize = 64;
@@ -121,7 +121,7 @@ impl Hears {
             }
             // Names no call: given to the client that alone has calls in flight, never guessed.
             "notifications/message" => match self.waiting.sole_origin() {
-                Some(origin) => origin.notify(notification),
+                Some((_, origin)) => origin.notify(notification),
                 None => tracing::debug!(
                     server = &*self.name,
                     "dropped a log message that belongs to no one client"
@@ -149,8 +149,14 @@ impl Hears {
             }
             "sampling/createMessage" | "elicitation/create" | "roots/list" => {
                 match self.waiting.sole_origin() {
-                    Some(origin) if requests.tasks.len() < REQUESTS_MAX => {
-                        requests.ask(origin, id, method, params, writer.clone());
+                    Some((call, origin)) if requests.tasks.len() < REQUESTS_MAX => {
+                        let asking = self.waiting.asking(call);
+                        requests.ask(
+                            origin,
+                            asking,
+                            Request { id, method, params },
+                            writer.clone(),
+                        );
                     }
                     Some(_) => refuse(message::code::INTERNAL, "too many requests at once"),
                     None => refuse(
@@ -210,13 +216,14 @@ impl Requests {
     fn ask(
         &mut self,
         origin: Origin,
-        id: Id,
-        method: Method,
-        params: Option<RawJson>,
+        asking: Asking,
+        request: Request,
         writer: mpsc::Sender<Item>,
     ) {
+        let Request { id, method, params } = request;
         let key = id.key().into_owned();
         let task = self.tasks.spawn(async move {
+            let _asking = asking;
             let _refusal = Refusal { id: id.clone(), writer: writer.clone() };
             let deadline = TokioClock.now() + REQUEST_PATIENCE;
             let answer = match &origin.peer {
