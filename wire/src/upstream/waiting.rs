@@ -2,11 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use toolweir_core::{Call, Client, Error, Kind, Method, Notification, Peer, RawJson};
 
 use crate::version::is_modern;
+
+/// How soon after its first question a call may ask more before it is taken to stand still. The questions of one call are
+/// written together, and nobody answers one of them sooner.
+const ASKS_ON: Duration = Duration::from_millis(20);
 
 /// The calls in flight on one connection.
 #[derive(Debug)]
@@ -26,18 +32,27 @@ struct Entry {
     answer: oneshot::Sender<Result<RawJson, Error>>,
     origin: Option<Origin>,
     sent: bool,
-    /// How many questions its client has not answered yet.
+    /// How many questions its client has not answered yet, and since when there are any.
     questions: usize,
+    asked: Option<Instant>,
     /// A subscription, which stays for as long as the connection and is nobody's call.
     standing: bool,
 }
 
 impl Entry {
+    fn new(
+        answer: oneshot::Sender<Result<RawJson, Error>>,
+        origin: Option<Origin>,
+        standing: bool,
+    ) -> Self {
+        Self { answer, origin, sent: false, questions: 0, asked: None, standing }
+    }
+
     /// Whether its modern client has been asked, and nothing goes on before it answers.
     fn stands_still(&self) -> bool {
         let version =
             self.origin.as_ref().and_then(|origin| origin.client.protocol_version.as_deref());
-        self.questions > 0 && version.is_some_and(is_modern)
+        self.asked.is_some_and(|since| since.elapsed() >= ASKS_ON) && version.is_some_and(is_modern)
     }
 }
 
@@ -66,6 +81,9 @@ impl Drop for Asking {
     fn drop(&mut self) {
         if let Some(entry) = self.waiting.table().calls.get_mut(&self.id) {
             entry.questions = entry.questions.saturating_sub(1);
+            if entry.questions == 0 {
+                entry.asked = None;
+            }
         }
     }
 }
@@ -131,9 +149,7 @@ impl Waiting {
             );
         }
         let (answer, receiver) = oneshot::channel();
-        table
-            .calls
-            .insert(id, Entry { answer, origin, sent: false, questions: 0, standing: false });
+        table.calls.insert(id, Entry::new(answer, origin, false));
         Ok(receiver)
     }
 
@@ -147,9 +163,7 @@ impl Waiting {
             return Err(error.clone());
         }
         let (answer, receiver) = oneshot::channel();
-        table
-            .calls
-            .insert(id, Entry { answer, origin: None, sent: false, questions: 0, standing: true });
+        table.calls.insert(id, Entry::new(answer, None, true));
         Ok(receiver)
     }
 
@@ -239,6 +253,7 @@ impl Waiting {
     pub(super) fn asking(self: &Arc<Self>, id: u64) -> Asking {
         if let Some(entry) = self.table().calls.get_mut(&id) {
             entry.questions += 1;
+            entry.asked.get_or_insert_with(Instant::now);
         }
         Asking { waiting: self.clone(), id }
     }
@@ -266,7 +281,7 @@ mod tests {
     }
 
     /// Each call's client, and whether it is being asked; whose call a message that names none is taken for.
-    fn sole(calls: &[(&Arc<Client>, bool)]) -> Option<u64> {
+    async fn sole(calls: &[(&Arc<Client>, bool)]) -> Option<u64> {
         let waiting = Arc::new(Waiting::new(10));
         let mut asking = Vec::new();
         let mut receivers = Vec::new();
@@ -277,28 +292,33 @@ mod tests {
                 asking.push(waiting.asking(id));
             }
         }
+        tokio::time::advance(ASKS_ON).await;
         waiting.sole_origin().map(|(id, _)| id)
     }
 
-    #[test]
-    fn a_message_that_names_no_call_is_never_given_to_a_guess() {
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_names_no_call_is_never_given_to_a_guess() {
         let [one, two] = [(); 2].map(|()| client("p", "2026-07-28"));
         let [old, older] = [(); 2].map(|()| client("p", "2025-11-25"));
         let other = client("q", "2026-07-28");
-        assert_eq!(sole(&[]), None);
-        assert_eq!(sole(&[(&one, false)]), Some(1));
-        assert_eq!(sole(&[(&one, true)]), Some(1));
-        assert_eq!(sole(&[(&one, false), (&one, false), (&one, true)]), Some(3));
-        assert_eq!(sole(&[(&one, false), (&two, false)]), None);
-        assert_eq!(sole(&[(&one, true), (&two, false)]), Some(2), "the first stands still");
-        assert_eq!(sole(&[(&one, true), (&two, true)]), None);
-        assert_eq!(sole(&[(&one, true), (&other, false)]), None, "of another principal");
-        assert_eq!(sole(&[(&one, true), (&two, false), (&old, false)]), None);
-        assert_eq!(sole(&[(&old, true), (&older, false)]), None, "sessions stay what they are");
+        assert_eq!(sole(&[]).await, None);
+        assert_eq!(sole(&[(&one, false)]).await, Some(1));
+        assert_eq!(sole(&[(&one, true)]).await, Some(1));
+        assert_eq!(sole(&[(&one, false), (&one, false), (&one, true)]).await, Some(3));
+        assert_eq!(sole(&[(&one, false), (&two, false)]).await, None);
+        assert_eq!(sole(&[(&one, true), (&two, false)]).await, Some(2), "the first stands still");
+        assert_eq!(sole(&[(&one, true), (&two, true)]).await, None);
+        assert_eq!(sole(&[(&one, true), (&other, false)]).await, None, "of another principal");
+        assert_eq!(sole(&[(&one, true), (&two, false), (&old, false)]).await, None);
+        assert_eq!(
+            sole(&[(&old, true), (&older, false)]).await,
+            None,
+            "sessions stay what they are"
+        );
     }
 
-    #[test]
-    fn a_question_that_ends_lets_its_call_count_again() {
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_ends_lets_its_call_count_again() {
         let waiting = Arc::new(Waiting::new(10));
         let enter = |id| {
             let client = client("p", "2026-07-28");
@@ -306,8 +326,30 @@ mod tests {
         };
         let (_one, _two) = (enter(1), enter(2));
         let asking = [waiting.asking(1), waiting.asking(1)];
+        tokio::time::advance(ASKS_ON).await;
         assert_eq!(waiting.sole_origin().map(|(id, _)| id), Some(2));
         drop(asking);
         assert!(waiting.sole_origin().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_asked_together_are_one_calls_beside_a_call_that_nobody_came_back_to() {
+        let waiting = Arc::new(Waiting::new(10));
+        let enter = |id| {
+            let client = client("p", "2026-07-28");
+            waiting.enter(id, Some(Origin { client, peer: None, token: None })).unwrap()
+        };
+        let sole = || waiting.sole_origin().map(|(id, _)| id);
+        let _left = enter(1);
+        let _asking = waiting.asking(1);
+        tokio::time::advance(ASKS_ON).await;
+        let _asks = enter(2);
+        let mut questions = Vec::new();
+        for _ in 0..3 {
+            assert_eq!(sole(), Some(2));
+            questions.push(waiting.asking(2));
+        }
+        tokio::time::advance(ASKS_ON).await;
+        assert_eq!(sole(), None, "both stand still");
     }
 }
