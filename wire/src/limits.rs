@@ -22,6 +22,8 @@ pub struct Limits {
     pub sessions: usize,
     /// After how long without any request a legacy session is ended (1 h).
     pub session_idle: Duration,
+    /// How much of what its streams carried a legacy session keeps for `Last-Event-ID`, in bytes (256 KiB; 0 for none).
+    pub replay: usize,
     /// How many connections a listener serves at once (1,024).
     pub connections: usize,
     /// How often a stream with nothing to say carries a keep-alive comment (15 s).
@@ -45,6 +47,7 @@ impl Default for Limits {
             read: Duration::from_secs(30),
             sessions: 1_024,
             session_idle: Duration::from_secs(3_600),
+            replay: 256 << 10,
             connections: 1_024,
             keep_alive: Duration::from_secs(15),
             parked: 256,

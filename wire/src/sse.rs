@@ -122,6 +122,20 @@ pub(crate) fn encode(message: &[u8]) -> Bytes {
     out.into()
 }
 
+/// One message as an event with an id.
+pub(crate) fn encode_with(id: &impl std::fmt::Display, message: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(message.len() + 48);
+    out.extend_from_slice(format!("id: {id}\nevent: message\ndata: ").as_bytes());
+    out.extend_from_slice(message);
+    out.extend_from_slice(b"\n\n");
+    out.into()
+}
+
+/// An event that says nothing but from where the stream can be taken up again, and after how long (1 s).
+pub(crate) fn prime(id: &impl std::fmt::Display) -> Bytes {
+    format!("id: {id}\nretry: 1000\ndata: \n\n").into()
+}
+
 /// A comment that keeps proxies from closing a quiet stream.
 pub(crate) const KEEP_ALIVE: Bytes = Bytes::from_static(b": keepalive\n\n");
 

@@ -12,6 +12,8 @@ use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
 use tokio::time::Sleep;
 
+use super::replay::EventId;
+use super::session::Session;
 use super::stream::{Answer, Item, Reader};
 use crate::sse;
 
@@ -53,6 +55,7 @@ pub(crate) enum Body {
 /// A stream of events, with keep-alive comments while it is quiet.
 #[derive(Debug)]
 pub(crate) struct Events {
+    prime: Option<Bytes>,
     first: Option<Item>,
     reader: Option<Reader>,
     every: Duration,
@@ -62,15 +65,18 @@ pub(crate) struct Events {
 impl Events {
     fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let Some(reader) = &mut self.reader else { return Poll::Ready(None) };
+        if let Some(prime) = self.prime.take() {
+            return Poll::Ready(Some(prime));
+        }
         let item = match self.first.take() {
             Some(item) => Poll::Ready(Some(item)),
             None => reader.poll_next(context),
         };
         let bytes = match item {
-            Poll::Ready(Some(Item::Message(bytes))) => sse::encode(&bytes),
-            Poll::Ready(Some(Item::Answer(answer))) => {
+            Poll::Ready(Some(Item::Message(bytes, id))) => event(&bytes, id),
+            Poll::Ready(Some(Item::Answer(answer, id))) => {
                 self.reader = None;
-                sse::encode(&answer.bytes)
+                event(&answer.bytes, id)
             }
             Poll::Ready(None) => {
                 self.reader = None;
@@ -92,6 +98,10 @@ impl Events {
     fn restart(&mut self) {
         self.timer.as_mut().reset(tokio::time::Instant::now() + self.every);
     }
+}
+
+fn event(message: &[u8], id: Option<EventId>) -> Bytes {
+    id.map_or_else(|| sse::encode(message), |id| sse::encode_with(&id, message))
 }
 
 impl hyper::body::Body for Body {
@@ -144,10 +154,33 @@ pub(crate) fn whole(status: StatusCode, kind: HeaderValue, bytes: Bytes) -> Resp
     response
 }
 
-/// An answer of events: `first`, then what `reader` gives.
-pub(crate) fn events(first: Option<Item>, reader: Reader, every: Duration) -> Response<Body> {
+/// An answer of events that a session's client may take up again: `first`, then what `reader` gives.
+pub(crate) fn kept_events(
+    mut first: Option<Item>,
+    reader: Reader,
+    every: Duration,
+    session: &Session,
+    is_general: bool,
+) -> Response<Body> {
+    session.keep(reader.outbox(), is_general);
+    let start = reader.outbox().number(first.as_mut());
+    let prime = start.filter(|_| session.is_primed()).map(|start| sse::prime(&start));
+    stream(prime, first, reader, every)
+}
+
+/// An answer of events: what `reader` gives.
+pub(crate) fn events(reader: Reader, every: Duration) -> Response<Body> {
+    stream(None, None, reader, every)
+}
+
+fn stream(
+    prime: Option<Bytes>,
+    first: Option<Item>,
+    reader: Reader,
+    every: Duration,
+) -> Response<Body> {
     let timer = Box::pin(tokio::time::sleep(every));
-    let events = Events { first, reader: Some(reader), every, timer };
+    let events = Events { prime, first, reader: Some(reader), every, timer };
     let mut response = with(StatusCode::OK, Body::Events(Box::new(events)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -168,23 +201,28 @@ pub(crate) async fn respond(
     mut reader: Reader,
     accepts: Accepts,
     keep_alive: Duration,
+    session: Option<&Session>,
 ) -> Response<Body> {
+    let events = |first, reader| match session {
+        Some(session) => kept_events(first, reader, keep_alive, session, false),
+        None => stream(None, first, reader, keep_alive),
+    };
     if !accepts.json {
-        return events(None, reader, keep_alive);
+        return events(None, reader);
     }
     let next = std::future::poll_fn(|context| reader.poll_next(context));
     let first = if accepts.events {
         match tokio::time::timeout(keep_alive, next).await {
             Ok(first) => first,
-            Err(_) => return events(None, reader, keep_alive),
+            Err(_) => return events(None, reader),
         }
     } else {
         next.await
     };
     match first {
-        Some(Item::Answer(answer)) => json(answer),
-        Some(message) => events(Some(message), reader, keep_alive),
-        None if accepts.events => events(None, reader, keep_alive),
+        Some(Item::Answer(answer, _)) => json(answer),
+        Some(message) => events(Some(message), reader),
+        None if accepts.events => events(None, reader),
         None => empty(StatusCode::ACCEPTED),
     }
 }

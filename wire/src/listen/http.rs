@@ -13,11 +13,12 @@ use hyper::{
 use tokio_util::sync::CancellationToken;
 
 use super::activity::Activity;
-use super::body::{Accepts, Body, empty, events, json, respond};
+use super::body::{Accepts, Body, empty, events, json, kept_events, respond};
 use super::front::Front;
 use super::gate::{Access, Refusal};
 use super::legacy;
 use super::modern::{self, Reject, Route};
+use super::replay::EventId;
 use super::session::{Session, Slot, Stop};
 use super::stream::{Answer, Driver, Outbox, Reader};
 use crate::message::{self, Fault, Id, Incoming, Request, code};
@@ -25,6 +26,7 @@ use crate::version::{LEGACY, is_modern};
 
 const VERSION: &str = "mcp-protocol-version";
 const SESSION: &str = "mcp-session-id";
+const LAST_EVENT: &str = "last-event-id";
 
 type Response = HttpResponse<Body>;
 
@@ -202,9 +204,16 @@ impl Post<'_> {
         }
     }
 
-    async fn respond(&self, outbox: Arc<Outbox>, driver: Option<Driver>) -> Response {
+    /// The answer of one request that stands alone.
+    async fn respond(&self, outbox: Arc<Outbox>, driver: Driver) -> Response {
         let keep_alive = self.front.service.limits.keep_alive;
-        respond(Reader::new(outbox, driver), self.accepts, keep_alive).await
+        respond(Reader::new(outbox, Some(driver)), self.accepts, keep_alive, None).await
+    }
+
+    /// The answer of calls that go on without it.
+    async fn respond_in(&self, session: &Session, outbox: Arc<Outbox>) -> Response {
+        let keep_alive = self.front.service.limits.keep_alive;
+        respond(Reader::new(outbox, None), self.accepts, keep_alive, Some(session)).await
     }
 
     /// A request that stands alone: it lives as long as its connection.
@@ -231,7 +240,7 @@ impl Post<'_> {
             }
             Route::Listen(opened) => {
                 let driver = async move { out.finish(opened.run(true).await) };
-                self.respond(outbox, Some(Box::pin(driver))).await
+                self.respond(outbox, Box::pin(driver)).await
             }
             Route::Call(asked) => {
                 let front = front.clone();
@@ -240,7 +249,7 @@ impl Post<'_> {
                         out.finish(asked.answer(result));
                     }
                 };
-                self.respond(outbox, Some(Box::pin(driver))).await
+                self.respond(outbox, Box::pin(driver)).await
             }
         }
     }
@@ -258,7 +267,8 @@ impl Post<'_> {
         }
         let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let header = HeaderValue::try_from(id.as_str());
-        let session = Session::new(id, client, front.killed.child_token());
+        let session =
+            Session::new(id, client, front.service.limits.replay, front.killed.child_token());
         match front.hub.open(session, front.service.limits.sessions) {
             Ok(Some(evicted)) => front.end(&evicted),
             Ok(None) => {}
@@ -297,8 +307,8 @@ impl Post<'_> {
                     return json(legacy::overloaded(&request));
                 };
                 let outbox = self.outbox();
-                self.spawn(session, vec![(slot, request)], Vec::new(), false, &outbox);
-                self.respond(outbox, None).await
+                self.spawn(session.clone(), vec![(slot, request)], Vec::new(), false, &outbox);
+                self.respond_in(&session, outbox).await
             }
             Incoming::Batch(items) => self.batch(session, items).await,
         }
@@ -334,8 +344,8 @@ impl Post<'_> {
             return empty(StatusCode::ACCEPTED);
         }
         let outbox = self.outbox();
-        self.spawn(session, calls, answers, true, &outbox);
-        self.respond(outbox, None).await
+        self.spawn(session.clone(), calls, answers, true, &outbox);
+        self.respond_in(&session, outbox).await
     }
 
     /// Carries out calls of a session apart from this connection; the answers go to `outbox`, as one array where
@@ -423,7 +433,7 @@ fn find_session(
     Ok(Some(session))
 }
 
-/// Opens a session's stream for what belongs to no call.
+/// Opens a session's stream for what belongs to no call, or takes up the one that `Last-Event-ID` names.
 fn get(front: &Front, headers: &HeaderMap) -> Result<Response, Response> {
     let Some(session) = find_session(front, headers, None)? else {
         return Err(not_allowed("POST"));
@@ -432,12 +442,23 @@ fn get(front: &Front, headers: &HeaderMap) -> Result<Response, Response> {
         return Err(refuse(StatusCode::NOT_ACCEPTABLE, "accept `text/event-stream`"));
     }
     let limits = &front.service.limits;
+    if let Some(last) = headers.get(LAST_EVENT) {
+        let last = last.to_str().ok().and_then(|last| EventId::parse(last.trim()));
+        if let Some(reader) = last.and_then(|last| session.take_up(last)) {
+            return Ok(events(reader, limits.keep_alive));
+        }
+        // What belongs to no call comes on any stream of its kind; the rest of a call comes nowhere else.
+        if !last.is_some_and(|last| last.stream.is_general) {
+            let text = "`Last-Event-ID` names no stream that is kept";
+            return Err(refuse(StatusCode::BAD_REQUEST, text));
+        }
+    }
     let outbox = Outbox::new(limits.queue);
     session.set_stream(outbox.clone());
     if front.closing.is_cancelled() {
         outbox.end();
     }
-    Ok(events(None, Reader::new(outbox, None), limits.keep_alive))
+    Ok(kept_events(None, Reader::new(outbox, None), limits.keep_alive, &session, true))
 }
 
 /// Ends a session and its calls.

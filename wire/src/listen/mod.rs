@@ -16,6 +16,7 @@ mod modern;
 mod pages;
 mod parked;
 mod peer;
+mod replay;
 mod service;
 mod session;
 mod stdio;

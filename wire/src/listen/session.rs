@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use toolweir_core::{Client, Clock, Instant, Kind, Method, Notification, RawJson, TokioClock};
 
 use super::lock;
-use super::stream::{Outbox, Push};
+use super::replay::{EventId, Streams};
+use super::stream::{Outbox, Push, Reader};
 use crate::message::{self, Id, Response};
 
 /// One such client.
@@ -24,6 +25,8 @@ pub(crate) struct Session {
     asks: Mutex<Asks>,
     /// Where messages go that belong to no call: the GET stream, or stdio.
     stream: Mutex<Stream>,
+    /// Those that the client may take up again.
+    streams: Mutex<Streams>,
     /// Resources that this client subscribed to.
     watched: Mutex<HashSet<String>>,
     level: Mutex<Option<Level>>,
@@ -107,21 +110,27 @@ impl Drop for Ask {
 }
 
 impl Session {
-    /// A session of Streamable HTTP.
-    pub(crate) fn new(id: String, client: Arc<Client>, token: CancellationToken) -> Arc<Self> {
-        Self::with(id, Some(client), Stream::default(), token)
+    /// A session of Streamable HTTP, whose streams keep `replay` bytes together for a client that comes back.
+    pub(crate) fn new(
+        id: String,
+        client: Arc<Client>,
+        replay: usize,
+        token: CancellationToken,
+    ) -> Arc<Self> {
+        Self::with(id, Some(client), Stream::default(), replay, token)
     }
 
     /// The one session of a stdio connection.
     pub(crate) fn of_stdio(outbox: Arc<Outbox>, token: CancellationToken) -> Arc<Self> {
         let stream = Stream { outbox: Some(outbox), ..Stream::default() };
-        Self::with("stdio".to_owned(), None, stream, token)
+        Self::with("stdio".to_owned(), None, stream, 0, token)
     }
 
     fn with(
         id: String,
         client: Option<Arc<Client>>,
         stream: Stream,
+        replay: usize,
         token: CancellationToken,
     ) -> Arc<Self> {
         let has_one_stream = stream.outbox.is_some();
@@ -132,6 +141,7 @@ impl Session {
             next_call: AtomicU64::new(0),
             asks: Mutex::default(),
             stream: Mutex::new(stream),
+            streams: Mutex::new(Streams::new(replay)),
             watched: Mutex::default(),
             level: Mutex::default(),
             has_one_stream,
@@ -162,7 +172,7 @@ impl Session {
 
     /// How long nothing has been asked; `None` while a call or the GET stream is open.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
-        let has_stream = lock(&self.stream).outbox.as_ref().is_some_and(|o| !o.has_ended());
+        let has_stream = lock(&self.stream).outbox.as_ref().is_some_and(|o| o.is_read());
         (!has_stream && lock(&self.calls).is_empty())
             .then(|| Instant::from_nanos(self.last_used.load(Ordering::Relaxed)))
     }
@@ -237,15 +247,39 @@ impl Session {
     /// Takes the stream for what belongs to no call; the one before ends.
     pub(crate) fn set_stream(&self, outbox: Arc<Outbox>) {
         let mut stream = lock(&self.stream);
+        let before = stream.outbox.replace(outbox.clone());
+        if let Some(before) = &before {
+            for message in before.take_unread() {
+                outbox.push_once(message);
+            }
+        }
         for message in stream.pending.drain(..) {
             outbox.push_once(message);
         }
-        let before = stream.outbox.replace(outbox);
         drop(stream);
         if let Some(before) = before {
+            lock(&self.streams).forget(&before);
             before.end();
         }
         self.touch();
+    }
+
+    /// Lets the client take a stream up again that belongs to a call, or to none where `is_general` says so.
+    pub(crate) fn keep(&self, outbox: &Arc<Outbox>, is_general: bool) {
+        lock(&self.streams).keep(outbox, is_general);
+    }
+
+    /// A stream from behind an event on; `None` where it is not kept any more.
+    pub(crate) fn take_up(&self, event: EventId) -> Option<Reader> {
+        let outbox = lock(&self.streams).find(event.stream)?;
+        self.touch();
+        outbox.read_again(event.number)
+    }
+
+    /// Whether an event without data may go first: before 2025-11-25, clients try to read it.
+    pub(crate) fn is_primed(&self) -> bool {
+        let version = self.client().and_then(|client| client.protocol_version.clone());
+        version.is_some_and(|version| &*version >= "2025-11-25")
     }
 
     pub(crate) fn end_stream(&self) {

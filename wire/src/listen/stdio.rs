@@ -63,9 +63,9 @@ where
     let _gone = Gone(outbox.clone());
     let mut line = BytesMut::new();
     loop {
-        let bytes = match std::future::poll_fn(|context| outbox.poll_next(context)).await {
-            Some(Item::Message(bytes)) => bytes,
-            Some(Item::Answer(answer)) => answer.bytes,
+        let bytes = match std::future::poll_fn(|context| outbox.poll_next(0, context)).await {
+            Some(Item::Message(bytes, _)) => bytes,
+            Some(Item::Answer(answer, _)) => answer.bytes,
             None => return timed(limit, writer.shutdown()).await,
         };
         line.clear();

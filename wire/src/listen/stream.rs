@@ -11,6 +11,7 @@ use hyper::StatusCode;
 use tokio::sync::Notify;
 
 use super::lock;
+use super::replay::{EventId, Log};
 
 /// Messages on their way to a client: those of one HTTP response, of one GET stream, or of a stdio connection.
 ///
@@ -36,6 +37,12 @@ struct State {
     answer: Option<Answer>,
     ended: bool,
     waker: Option<Waker>,
+    /// Which reader is the one; those before it get nothing more.
+    reader: u64,
+    /// Where a reader that has gone may come back: what was written.
+    log: Option<Log>,
+    /// The reader has gone, and may come back.
+    away: bool,
 }
 
 /// The last message of a stream; the status holds where it is the only one.
@@ -62,11 +69,11 @@ pub(crate) enum Push {
     Full,
 }
 
-/// The next thing to write.
+/// The next thing to write; with an id on a stream that can be taken up again.
 #[derive(Debug)]
 pub(crate) enum Item {
-    Message(Bytes),
-    Answer(Answer),
+    Message(Bytes, Option<EventId>),
+    Answer(Answer, Option<EventId>),
 }
 
 impl Outbox {
@@ -112,7 +119,7 @@ impl Outbox {
         // One message always fits: its own size is capped where it was read.
         let size = if once { &mut state.single_size } else { &mut state.size };
         if *size > 0 && *size + message.len() > self.cap {
-            return Push::Full;
+            return if state.away { Push::Dropped } else { Push::Full };
         }
         *size += message.len();
         if once {
@@ -144,29 +151,101 @@ impl Outbox {
     /// The reader has gone: drops what waits and whatever comes.
     pub(crate) fn detach(&self) {
         let mut state = lock(&self.state);
-        *state = State { ended: true, ..State::default() };
+        let gone = std::mem::replace(&mut *state, State { ended: true, ..State::default() });
+        drop(state);
+        drop(gone);
+        self.room.notify_waiters();
+    }
+
+    /// Lets a reader that goes come back, from now on.
+    pub(crate) fn keep(&self, log: Log) {
+        lock(&self.state).log = Some(log);
+    }
+
+    /// Gives an item that was read before `keep` its id, and the id from which the stream is read from its beginning.
+    pub(crate) fn number(&self, item: Option<&mut Item>) -> Option<EventId> {
+        let mut state = lock(&self.state);
+        let log = state.log.as_mut()?;
+        match item {
+            Some(Item::Message(bytes, id)) => *id = Some(log.write(bytes)),
+            Some(Item::Answer(answer, id)) => *id = Some(log.write(&answer.bytes)),
+            None => {}
+        }
+        Some(log.start())
+    }
+
+    /// A reader for what comes behind the event `last`; the one before gets nothing more. `None` where nothing is kept.
+    pub(crate) fn read_again(self: &Arc<Self>, last: u64) -> Option<Reader> {
+        let mut state = lock(&self.state);
+        state.log.as_mut()?.repeat_from(last);
+        state.away = false;
+        state.reader += 1;
+        let reader = Reader { outbox: self.clone(), driver: None, number: state.reader };
+        wake(state);
+        Some(reader)
+    }
+
+    /// A reader has gone.
+    fn leave(&self, reader: u64) {
+        let mut state = lock(&self.state);
+        if state.reader != reader {
+            return; // another has taken its place
+        }
+        if state.log.is_none() {
+            drop(state);
+            return self.detach();
+        }
+        state.away = true;
         drop(state);
         self.room.notify_waiters();
     }
 
-    pub(crate) fn has_ended(&self) -> bool {
-        lock(&self.state).ended
+    /// Whether somebody reads it, and there may be more.
+    pub(crate) fn is_read(&self) -> bool {
+        let state = lock(&self.state);
+        !state.ended && !state.away
     }
 
-    pub(crate) fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<Item>> {
+    /// Whether nothing is added any more, and nobody reads it.
+    pub(crate) fn is_over(&self) -> bool {
+        let state = lock(&self.state);
+        state.ended && (state.away || state.log.is_none())
+    }
+
+    /// Takes out what nobody has read, where nobody reads.
+    pub(crate) fn take_unread(&self) -> VecDeque<Bytes> {
         let mut state = lock(&self.state);
+        if !state.away {
+            return VecDeque::new();
+        }
+        state.single.clear();
+        (state.size, state.single_size) = (0, 0);
+        std::mem::take(&mut state.queue)
+    }
+
+    /// What comes next for the reader of this number; a stream that none was made for is read as 0.
+    pub(crate) fn poll_next(&self, reader: u64, context: &mut Context<'_>) -> Poll<Option<Item>> {
+        let mut state = lock(&self.state);
+        if state.reader != reader {
+            return Poll::Ready(None);
+        }
+        if let Some((id, event)) = state.log.as_mut().and_then(Log::repeat) {
+            return Poll::Ready(Some(Item::Message(event, Some(id))));
+        }
         if let Some(message) = state.queue.pop_front() {
             if state.single.remove(&message) {
                 state.single_size -= message.len();
             } else {
                 state.size -= message.len();
             }
+            let id = state.log.as_mut().map(|log| log.write(&message));
             drop(state);
             self.room.notify_waiters();
-            return Poll::Ready(Some(Item::Message(message)));
+            return Poll::Ready(Some(Item::Message(message, id)));
         }
         if let Some(answer) = state.answer.take() {
-            return Poll::Ready(Some(Item::Answer(answer)));
+            let id = state.log.as_mut().map(|log| log.write(&answer.bytes));
+            return Poll::Ready(Some(Item::Answer(answer, id)));
         }
         if state.ended {
             return Poll::Ready(None);
@@ -190,10 +269,12 @@ fn wake(mut state: std::sync::MutexGuard<'_, State>) {
 /// What fills an outbox while its reader waits: run by the reader, and dropped with it.
 pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The one reader of an outbox; when it goes, the outbox takes nothing more and the driver is dropped.
+/// The one reader of an outbox; when it goes, the driver is dropped, and the outbox takes nothing more unless the reader
+/// may come back.
 pub(crate) struct Reader {
     outbox: Arc<Outbox>,
     driver: Option<Driver>,
+    number: u64,
 }
 
 impl std::fmt::Debug for Reader {
@@ -204,7 +285,11 @@ impl std::fmt::Debug for Reader {
 
 impl Reader {
     pub(crate) fn new(outbox: Arc<Outbox>, driver: Option<Driver>) -> Self {
-        Self { outbox, driver }
+        Self { outbox, driver, number: 0 }
+    }
+
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
     }
 
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Item>> {
@@ -214,14 +299,14 @@ impl Reader {
             self.driver = None;
             self.outbox.end(); // it has an answer, or never will
         }
-        self.outbox.poll_next(context)
+        self.outbox.poll_next(self.number, context)
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
         self.driver = None;
-        self.outbox.detach();
+        self.outbox.leave(self.number);
     }
 }
 
@@ -233,9 +318,9 @@ mod tests {
         let mut context = Context::from_waker(Waker::noop());
         let mut seen = Vec::new();
         loop {
-            match outbox.poll_next(&mut context) {
-                Poll::Ready(Some(Item::Message(bytes))) => seen.push(text(&bytes)),
-                Poll::Ready(Some(Item::Answer(answer))) => {
+            match outbox.poll_next(0, &mut context) {
+                Poll::Ready(Some(Item::Message(bytes, _))) => seen.push(text(&bytes)),
+                Poll::Ready(Some(Item::Answer(answer, _))) => {
                     seen.push(format!("={}", text(&answer.bytes)));
                 }
                 Poll::Ready(None) => {

@@ -85,6 +85,7 @@ impl Client {
             body,
             text: String::new(),
             has_ended: false,
+            last_id: None,
         }
     }
 }
@@ -95,6 +96,7 @@ pub(crate) struct Answer {
     body: Incoming,
     text: String,
     has_ended: bool,
+    last_id: Option<String>,
 }
 
 impl Answer {
@@ -141,12 +143,23 @@ impl Answer {
     /// The next message of a stream; comments are passed over.
     pub(crate) async fn event(&mut self) -> Option<Value> {
         loop {
-            let block = self.block().await?;
+            let mut block = self.block().await?;
+            if let Some(rest) = block.strip_prefix("id: ") {
+                let (id, rest) = rest.split_once('\n').unwrap();
+                self.last_id = Some(id.to_owned());
+                block = rest.to_owned();
+            }
             if let Some(data) = block.strip_prefix("event: message\ndata: ") {
                 return Some(serde_json::from_str(data).unwrap());
             }
-            assert!(block.starts_with(':'), "{block}");
+            let is_prime = self.last_id.is_some() && block == "retry: 1000\ndata:";
+            assert!(is_prime || block.starts_with(':'), "{block}");
         }
+    }
+
+    /// The id of the latest event.
+    pub(crate) fn last_id(&self) -> &str {
+        self.last_id.as_deref().unwrap()
     }
 
     /// Whether the stream came to its proper end.

@@ -7,6 +7,7 @@ mod life;
 mod modern;
 mod pages;
 mod parked;
+mod resume;
 mod server;
 mod stdio;
 mod streams;
