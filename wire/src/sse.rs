@@ -25,6 +25,11 @@ pub(crate) struct Decoder {
     event: Option<String>,
     id: Option<String>,
     retry: Option<u64>,
+    /// `id` was told in this block.
+    is_new_id: bool,
+    /// The id of the last block that ended, and the latest time, as far as they were not asked for.
+    last_id: Option<String>,
+    latest_retry: Option<u64>,
     at_start: bool,
     after_cr: bool,
     cap: usize,
@@ -39,6 +44,9 @@ impl Decoder {
             event: None,
             id: None,
             retry: None,
+            is_new_id: false,
+            last_id: None,
+            latest_retry: None,
             at_start: true,
             after_cr: false,
             cap,
@@ -74,6 +82,16 @@ impl Decoder {
         Ok(())
     }
 
+    /// The id from which the stream can be taken up again; once told, only where it is told anew.
+    pub(crate) fn last_id(&mut self) -> Option<String> {
+        self.last_id.take()
+    }
+
+    /// How long to wait before that, in milliseconds; told once.
+    pub(crate) fn retry(&mut self) -> Option<u64> {
+        self.latest_retry.take()
+    }
+
     fn take_line(&mut self, line: &[u8], events: &mut Vec<Event>) {
         let line = if std::mem::take(&mut self.at_start) {
             line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
@@ -82,6 +100,10 @@ impl Decoder {
         };
         if line.is_empty() {
             let event = self.event.take();
+            if self.is_new_id {
+                self.is_new_id = false;
+                self.last_id.clone_from(&self.id);
+            }
             if std::mem::take(&mut self.has_data) {
                 let data = self.data.split().freeze();
                 events.push(Event { event, data, id: self.id.clone(), retry: self.retry.take() });
@@ -102,11 +124,13 @@ impl Decoder {
             b"event" => self.event = Some(String::from_utf8_lossy(value).into_owned()),
             b"id" if !value.contains(&0) => {
                 self.id = Some(String::from_utf8_lossy(value).into_owned());
+                self.is_new_id = true;
             }
             // Digits alone: `parse` would take a sign.
             b"retry" if value.iter().all(u8::is_ascii_digit) => {
                 let time = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
                 self.retry = time.or(self.retry);
+                self.latest_retry = time.or(self.latest_retry);
             }
             _ => {}
         }

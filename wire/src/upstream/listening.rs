@@ -15,6 +15,8 @@ use super::subscribers::Subscribers;
 use crate::message::code;
 use crate::version::{Era, MODERN, meta, own_identity};
 
+/// However soon the server wants us back.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A stream that lived this long was sound: its loss begins no series.
@@ -152,6 +154,10 @@ pub(super) trait Listens: Sync {
     fn open(&self) -> impl Future<Output = Opening<Self::Stream>> + Send;
     /// Hands on what comes until the stream ends.
     fn read(&self, stream: &mut Self::Stream) -> impl Future<Output = End> + Send;
+    /// How long the server wants us to wait before a stream that it ended is opened again.
+    fn retry(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Keeps a stream open for ever: again after a loss, with pauses, and for new wishes at once.
@@ -184,6 +190,10 @@ pub(super) async fn keep(
         if end == End::Refused {
             let _ = wanted.changed().await; // the sender is `wishes`, which this holds
             tokio::time::sleep(COALESCE).await;
+            continue;
+        }
+        if let Some(retry) = link.retry().filter(|_| end == End::Lost) {
+            tokio::time::sleep(retry.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await;
             continue;
         }
         tokio::time::sleep(pause).await;

@@ -8,13 +8,12 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming as Body;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
-use toolweir_core::{Clock, Error, Kind, Method, Notification, RawJson, ServerMessage, TokioClock};
+use toolweir_core::{Clock, Error, Kind, Method, RawJson, TokioClock};
 
-use super::Remote;
 use super::session::Head;
+use super::{Remote, stream};
 use crate::message::{self, Id, Incoming};
-use crate::sse::{self, Event};
-use crate::upstream::waiting::{Origin, progress_token};
+use crate::upstream::waiting::Origin;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const JSON_OR_EVENTS: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
@@ -97,7 +96,7 @@ pub(super) async fn exchange(
         value.split(';').next().is_some_and(|value| value.trim().eq_ignore_ascii_case(kind))
     };
     if status.is_success() && is("text/event-stream") {
-        let result = stream(remote, &head, body, id, origin).await?;
+        let result = stream::result(remote, &head, body, id, origin).await?;
         return Ok(Answered { result, headers });
     }
     let text = collect(body, remote.options.limits.message).await;
@@ -195,69 +194,6 @@ fn read_answer(text: Bytes, depth: usize, id: u64) -> Option<(bool, Result<RawJs
                 .then_some((ours, response.result))
         }
         _ => None,
-    }
-}
-
-/// Reads the stream that answers a request, up to the result.
-async fn stream(
-    remote: &Arc<Remote>,
-    head: &Head,
-    mut body: Body,
-    id: u64,
-    origin: Option<&Origin>,
-) -> Result<RawJson, Error> {
-    let limits = &remote.options.limits;
-    let (mut decoder, mut events) = (sse::Decoder::new(limits.message), Vec::new());
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| cut(&error))?;
-        let Some(data) = frame.data_ref() else { continue };
-        decoder
-            .push(data, &mut events)
-            .map_err(|error| Error::new(Kind::InvalidReply).message(error.to_string()))?;
-        for Event { data, .. } in events.drain(..) {
-            if data.is_empty() {
-                continue; // only tells an event id
-            }
-            match message::read(data, limits.depth) {
-                Ok(Incoming::Response(response)) => {
-                    if response.id.as_ref().and_then(Id::as_own) == Some(id) {
-                        read_out(remote, body).await;
-                        return response.result.map_err(message::server_error);
-                    }
-                }
-                Ok(Incoming::Notification(notification)) => hear(remote, notification, id, origin),
-                Ok(Incoming::Request(request)) => asked(remote, head, request, origin),
-                Ok(Incoming::Batch(_)) | Err(_) => {
-                    tracing::debug!(server = &*remote.name, "ignored an event that is no message");
-                }
-            }
-        }
-    }
-    Err(Error::new(Kind::Disconnected).message("the stream ended before the result"))
-}
-
-/// Reads to the end of a stream whose result has come, so that its connection can be used again. The caller does not
-/// wait for a server that leaves the stream open.
-async fn read_out(remote: &Arc<Remote>, mut body: Body) {
-    const PATIENCE: Duration = Duration::from_secs(1);
-    if let Ok(None) = tokio::time::timeout(Duration::ZERO, body.frame()).await {
-        return;
-    }
-    let cap = remote.options.limits.message;
-    remote.aside(async move {
-        let _ = tokio::time::timeout(PATIENCE, collect(body, cap)).await;
-    });
-}
-
-fn hear(remote: &Remote, notification: Notification, id: u64, origin: Option<&Origin>) {
-    match notification.method.as_str() {
-        "notifications/progress" if progress_token(&notification) != Some(id) => {}
-        "notifications/progress" | "notifications/message" => {
-            if let Some(origin) = origin {
-                origin.notify(notification);
-            }
-        }
-        _ => remote.subscribers.tell(&ServerMessage::Notification(notification)),
     }
 }
 

@@ -1,12 +1,14 @@
 //! The stream on which an HTTP server tells what nobody asked for: a GET in the legacy era, `subscriptions/listen` in
 //! the modern one.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming as Body;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use toolweir_core::{Error, Method, ServerInfo, ServerMessage};
 
@@ -17,6 +19,8 @@ use crate::message::{self, Id, Incoming};
 use crate::sse;
 use crate::upstream::listening::{self, End, Listens, Opening};
 use crate::version::Era;
+
+const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Listens for ever; the session owns this task.
 pub(super) fn listen(
@@ -29,7 +33,14 @@ pub(super) fn listen(
         Era::Modern => Head::modern(&Method::SUBSCRIPTIONS_LISTEN, None),
     };
     let (wishes, subscribers) = (remote.wishes.clone(), remote.subscribers.clone());
-    let link = Link { remote, era, head, info: info.clone() };
+    let link = Link {
+        remote,
+        era,
+        head,
+        info: info.clone(),
+        last: Mutex::default(),
+        retry: AtomicU64::new(0),
+    };
     listening::keep(link, wishes, subscribers, info)
 }
 
@@ -38,6 +49,16 @@ struct Link {
     era: Era,
     head: Head,
     info: Arc<ServerInfo>,
+    /// The id of a legacy server's latest event.
+    last: Mutex<Option<String>>,
+    /// How long it wants us to wait, in milliseconds; 0 where it did not say.
+    retry: AtomicU64,
+}
+
+impl Link {
+    fn last(&self) -> MutexGuard<'_, Option<String>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// An open stream and what of it is not read yet.
@@ -51,7 +72,10 @@ impl Listens for Link {
 
     async fn open(&self) -> Opening<Stream> {
         let opened = match self.era {
-            Era::Legacy => open_legacy(&self.remote, &self.head).await,
+            Era::Legacy => {
+                let last = self.last().clone();
+                get(&self.remote, &self.head, last.as_deref()).await
+            }
             Era::Modern => match self.remote.wishes.params(&self.info) {
                 Some(params) => {
                     let id = Id::own(self.remote.next_id());
@@ -66,6 +90,10 @@ impl Listens for Link {
                 body: response.into_body(),
                 decoder: sse::Decoder::new(self.remote.options.limits.message),
             }),
+            // It keeps nothing of the stream before.
+            Ok(response) if is_final(response.status()) && self.last().take().is_some() => {
+                Opening::Failed
+            }
             // Not offered, or (404) the session is gone, which the next call finds out and mends.
             Ok(response) if is_final(response.status()) => Opening::Nothing,
             Ok(_) | Err(_) => Opening::Failed,
@@ -101,17 +129,29 @@ impl Listens for Link {
                     _ => {}
                 }
             }
+            if let Some(last) = stream.decoder.last_id() {
+                *self.last() = Some(last);
+            }
+            if let Some(retry) = stream.decoder.retry() {
+                self.retry.store(retry, Ordering::Relaxed);
+            }
         }
         End::Lost
     }
+
+    fn retry(&self) -> Option<Duration> {
+        let retry = self.retry.load(Ordering::Relaxed);
+        (retry > 0).then(|| Duration::from_millis(retry))
+    }
 }
 
-fn is_final(status: StatusCode) -> bool {
+/// Whether asking again would be answered the same.
+pub(super) fn is_final(status: StatusCode) -> bool {
     let for_now = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
     status.is_client_error() && !for_now.contains(&status)
 }
 
-fn is_stream(response: &Response<Body>) -> bool {
+pub(super) fn is_stream(response: &Response<Body>) -> bool {
     let kind = response
         .headers()
         .get(CONTENT_TYPE)
@@ -120,12 +160,20 @@ fn is_stream(response: &Response<Body>) -> bool {
     response.status().is_success() && kind.starts_with("text/event-stream")
 }
 
-async fn open_legacy(remote: &Remote, head: &Head) -> Result<Response<Body>, Error> {
+/// Opens a legacy server's stream; the one behind the event `last`, where there is one.
+pub(super) async fn get(
+    remote: &Remote,
+    head: &Head,
+    last: Option<&str>,
+) -> Result<Response<Body>, Error> {
     let mut request = Request::new(Full::new(Bytes::new()));
     *request.uri_mut() = remote.endpoint.uri.clone();
     request.headers_mut().extend(remote.endpoint.headers.clone());
     request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
     head.write(request.headers_mut());
+    if let Some(last) = last.and_then(|last| HeaderValue::from_str(last).ok()) {
+        request.headers_mut().insert(LAST_EVENT, last);
+    }
     let response = remote.client.request(request).await;
     response.map_err(|error| Error::new(toolweir_core::Kind::Disconnected).caused_by(error))
 }

@@ -4,6 +4,7 @@ mod connector;
 mod exchange;
 mod listen;
 mod session;
+mod stream;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

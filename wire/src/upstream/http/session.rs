@@ -56,6 +56,10 @@ impl Head {
         Self { params, ..self }
     }
 
+    pub(super) fn is_modern(&self) -> bool {
+        self.version.as_ref().is_some_and(|version| version == MODERN)
+    }
+
     pub(super) fn has_session(&self) -> bool {
         self.session.is_some()
     }

@@ -5,6 +5,7 @@ mod hostile;
 mod http;
 mod life;
 mod peer;
+mod resume;
 mod shake;
 mod streams;
 mod web;
