@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::Failure;
 use crate::command::{Cargo, timed};
+use crate::conformance;
 use crate::fuzz;
 use crate::table::{Align, layout};
 use crate::tidy;
@@ -38,6 +39,7 @@ enum Work {
     Commands(Vec<Cargo>),
     Tidy,
     Fuzz,
+    Conformance,
 }
 
 /// The steps, cheapest first, so that a slip is told early.
@@ -87,6 +89,11 @@ fn steps(workspace: &Workspace, nextest: bool) -> Vec<Step> {
         commands("alone", "each crate alone, with no default features", alone),
         commands("benches", "every benchmark once, small", benches),
         Step { name: "fuzz", about: "each fuzz target for five seconds", work: Work::Fuzz },
+        Step {
+            name: "conformance",
+            about: "the official suite, direct and through the gateway",
+            work: Work::Conformance,
+        },
     ]
 }
 
@@ -147,6 +154,10 @@ fn carry_out(step: &Step, workspace: &Workspace) -> Result<End, Failure> {
             true => End::Passed,
             false => End::Failed("cargo xtask ci --step fuzz".to_owned()),
         }),
+        Work::Conformance => Ok(match conformance::once(workspace)? {
+            true => End::Passed,
+            false => End::Failed("cargo xtask conformance".to_owned()),
+        }),
         Work::Commands(commands) => {
             for command in commands {
                 eprintln!("   {command}");
@@ -162,10 +173,11 @@ fn carry_out(step: &Step, workspace: &Workspace) -> Result<End, Failure> {
 fn listing(steps: &[Step]) -> String {
     let mut text = String::new();
     for step in steps {
-        text.push_str(&format!("{:<9} {}\n", step.name, step.about));
+        text.push_str(&format!("{:<11} {}\n", step.name, step.about));
         match &step.work {
             Work::Tidy => text.push_str("            cargo xtask tidy\n"),
             Work::Fuzz => text.push_str("            cargo xtask fuzz --seconds 5 --seed 1\n"),
+            Work::Conformance => text.push_str("            cargo xtask conformance\n"),
             Work::Commands(commands) => {
                 for command in commands {
                     text.push_str(&format!("            {command}\n"));

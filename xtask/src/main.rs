@@ -4,6 +4,7 @@ mod benchmarks;
 mod ci;
 mod command;
 mod conformance;
+mod document;
 mod fuzz;
 mod realworld;
 mod table;
@@ -38,6 +39,9 @@ enum Verb {
     Realworld(realworld::Options),
     /// Runs the official conformance suite, direct and through the gateway
     Conformance(conformance::Options),
+    /// What the suite starts to see how the gateway calls servers
+    #[command(hide = true)]
+    ConformanceClient(conformance::ClientOptions),
     /// Feeds made-up bytes to what reads bytes from strangers, guided by coverage
     Fuzz(fuzz::Options),
     /// Checks what no compiler does: layers, names, versions, dependency budgets, stray files
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Benchmarks(options) => benchmarks::run(&workspace, &options),
         Verb::Realworld(options) => realworld::run(&workspace, &options),
         Verb::Conformance(options) => conformance::run(&workspace, &options),
+        Verb::ConformanceClient(options) => conformance::run_client(&workspace, &options),
         Verb::Fuzz(options) => fuzz::run(&workspace, &options),
         Verb::Tidy => tidy::run(&workspace),
     });

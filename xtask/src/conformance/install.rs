@@ -50,6 +50,17 @@ impl Suite {
         command
     }
 
+    /// Which version of it this is.
+    ///
+    /// # Errors
+    /// Fails where its `package.json` does not say.
+    pub(super) fn version(&self) -> Result<String, Failure> {
+        let package: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(self.package().join("package.json"))?)?;
+        let version = package["version"].as_str().ok_or("the suite does not say its version")?;
+        Ok(version.to_owned())
+    }
+
     /// Where its own files are.
     pub(super) fn package(&self) -> PathBuf {
         self.folder.join("node_modules/@modelcontextprotocol/conformance")

@@ -1,5 +1,6 @@
 //! `cargo xtask conformance`: the official suite against the fixture server, and against the gateway before it.
 
+mod client;
 mod install;
 mod programs;
 mod report;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+pub(crate) use self::client::{Options as ClientOptions, run as run_client};
 use self::install::Suite;
 use self::programs::{Program, Programs};
 use self::report::Report;
@@ -34,6 +36,16 @@ pub(crate) struct Options {
     /// Writes every scenario's outcome as JSON, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Writes docs/CONFORMANCE.md, too
+    #[arg(long, conflicts_with = "only")]
+    write: bool,
+}
+
+impl Options {
+    /// Everything once, as in `cargo xtask ci`.
+    fn once() -> Self {
+        Self { repeat: 1, only: None, servers: "both".to_owned(), json: None, write: false }
+    }
 }
 
 /// How the suite reaches the fixture.
@@ -56,6 +68,40 @@ impl Way {
     }
 }
 
+/// What is under test: how the gateway answers clients, or how it calls servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Side {
+    Server,
+    Client,
+}
+
+impl Side {
+    const ALL: [Self; 2] = [Self::Server, Self::Client];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+
+    /// The ways there are: a client that is not the gateway's says nothing of it.
+    fn ways(self) -> &'static [Way] {
+        match self {
+            Self::Server => &Way::ALL,
+            Self::Client => &[Way::Http, Way::Stdio],
+        }
+    }
+}
+
+/// Runs the whole suite once.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn once(workspace: &Workspace) -> Result<bool, Failure> {
+    run(workspace, &Options::once())
+}
+
 /// Runs the suite; whether every scored scenario passes and nothing is worse through the gateway than direct.
 ///
 /// # Errors
@@ -70,7 +116,16 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool, Fail
             for set in SETS {
                 eprintln!("round {round} of {}: {set} {}", options.repeat, way.name());
                 for outcome in suite.run(&url, set, options.only.as_deref())? {
-                    report.add(set, way, outcome);
+                    report.add(set, Side::Server, way, outcome);
+                }
+            }
+        }
+        for way in Side::Client.ways() {
+            let client = client::command(*way, &suite.folder.join("client"))?;
+            for set in SETS {
+                eprintln!("round {round} of {}: {set} as a client, {}", options.repeat, way.name());
+                for outcome in suite.run_client(&client, set, options.only.as_deref())? {
+                    report.add(set, Side::Client, *way, outcome);
                 }
             }
         }
@@ -79,6 +134,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool, Fail
         fs::write(file, report.json()?)?;
     }
     print!("{}", report.text());
+    if options.write {
+        report.document(options.repeat, &options.servers, &suite.version()?)?.write(workspace)?;
+    }
     Ok(report.holds())
 }
 
@@ -97,12 +155,12 @@ fn start(
         Way::Http => {
             let (fixture, url) = programs.fixture(era)?;
             let server = serde_json::json!({ "type": "http", "url": url });
-            let (gateway, url) = programs.gateway(&suite.folder, server)?;
+            let (gateway, url) = programs.gateway(&programs.config(&suite.folder, server)?)?;
             Ok((vec![gateway, fixture], url))
         }
         Way::Stdio => {
             let server = serde_json::json!({ "command": programs.fixture, "args": ["--stdio", "--era", era] });
-            let (gateway, url) = programs.gateway(&suite.folder, server)?;
+            let (gateway, url) = programs.gateway(&programs.config(&suite.folder, server)?)?;
             Ok((vec![gateway], url))
         }
     }

@@ -38,8 +38,13 @@ impl Programs {
                 return Err(format!("`{build}` failed").into());
             }
         }
+        Ok(Self::built(workspace))
+    }
+
+    /// Where they are once they have been built.
+    pub(super) fn built(workspace: &Workspace) -> Self {
         let built = workspace.target.join("debug");
-        Ok(Self { fixture: built.join("examples/conformance"), toolweir: built.join("toolweir") })
+        Self { fixture: built.join("examples/conformance"), toolweir: built.join("toolweir") }
     }
 
     /// Starts the fixture over HTTP, speaking one era or both; its URL.
@@ -54,23 +59,38 @@ impl Programs {
         Ok((program, url))
     }
 
-    /// Starts the gateway before one server whose names stay as they are; the gateway's URL.
-    pub(super) fn gateway(
-        &self,
-        folder: &Path,
-        mut server: Value,
-    ) -> Result<(Program, String), Failure> {
+    /// Writes the configuration of a gateway before one server whose names stay as they are.
+    ///
+    /// # Errors
+    /// Fails where it cannot be written.
+    pub(super) fn config(&self, folder: &Path, mut server: Value) -> Result<PathBuf, Failure> {
         server["prefix"] = "".into();
         let config = json!({ "mcpServers": { "fixture": server } });
+        fs::create_dir_all(folder)?;
         let file = folder.join("gateway.json");
         fs::write(&file, config.to_string())?;
+        Ok(file)
+    }
+
+    /// Starts the gateway; its URL.
+    ///
+    /// # Errors
+    /// Fails where it is not ready in time.
+    pub(super) fn gateway(&self, config: &Path) -> Result<(Program, String), Failure> {
         let mut command = Command::new(&self.toolweir);
-        command.arg("serve").arg("--config").arg(file).args(["--listen", "127.0.0.1:0"]);
+        command.arg("serve").arg("--config").arg(config).args(["--listen", "127.0.0.1:0"]);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let program = Program::start(command)?;
         let url = program.line(|line| line.strip_prefix("MCP endpoint: ").map(str::to_owned))?;
         program.line(|line| line.starts_with("  fixture: ready").then_some(()))?;
         Ok((program, url))
+    }
+
+    /// The gateway, to be started by a client that speaks to it over stdio.
+    pub(super) fn gateway_over_stdio(&self, config: &Path) -> Command {
+        let mut command = Command::new(&self.toolweir);
+        command.args(["serve", "--stdio", "--config"]).arg(config).stderr(Stdio::null());
+        command
     }
 }
 

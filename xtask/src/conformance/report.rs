@@ -6,14 +6,15 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::suite::{Outcome, Problem};
-use super::{SETS, Way};
+use super::{SETS, Side, Way};
 use crate::Failure;
+use crate::document::Document;
 use crate::table::{Align, layout};
 
 /// What every run found.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    rows: BTreeMap<(&'static str, String), Row>,
+    rows: BTreeMap<(&'static str, Side, String), Row>,
 }
 
 #[derive(Debug, Default)]
@@ -62,22 +63,24 @@ impl Row {
         self.cells.get(&way).map_or(2, Cell::grade)
     }
 
-    /// Whether a way through the gateway is worse than direct.
-    fn is_worse(&self) -> bool {
-        Way::ALL.into_iter().any(|way| self.grade(way) > self.grade(Way::Direct))
+    /// Whether a way through the gateway is worse than direct, where there is a direct one.
+    fn is_worse(&self, side: Side) -> bool {
+        let ways = Way::ALL.into_iter();
+        side == Side::Server
+            && ways.into_iter().any(|way| self.grade(way) > self.grade(Way::Direct))
     }
 
     /// Whether it says nothing against the gateway or the listener.
-    fn holds(&self) -> bool {
-        let passes = self.grade(Way::Direct) < 2;
-        !self.is_worse() && (passes || !self.is_scored)
+    fn holds(&self, side: Side) -> bool {
+        let passes = side.ways().iter().all(|way| self.grade(*way) < 2);
+        !self.is_worse(side) && (passes || !self.is_scored)
     }
 }
 
 impl Report {
     /// Adds what one run found.
-    pub(super) fn add(&mut self, set: &'static str, way: Way, outcome: Outcome) {
-        let row = self.rows.entry((set, outcome.scenario)).or_default();
+    pub(super) fn add(&mut self, set: &'static str, side: Side, way: Way, outcome: Outcome) {
+        let row = self.rows.entry((set, side, outcome.scenario)).or_default();
         row.is_scored |= outcome.is_scored;
         let cell = row.cells.entry(way).or_default();
         cell.passed =
@@ -94,34 +97,43 @@ impl Report {
 
     /// Whether every scored scenario passes on every way, and nothing is worse through the gateway.
     pub(super) fn holds(&self) -> bool {
-        !self.rows.is_empty() && self.rows.values().all(Row::holds)
+        !self.rows.is_empty() && self.rows.iter().all(|((_, side, _), row)| row.holds(*side))
     }
 
     /// The table, what is in the way, and the sums.
     pub(super) fn text(&self) -> String {
-        let head: Vec<(&str, Align)> = [("revision", Align::Left), ("scenario", Align::Left)]
-            .into_iter()
-            .chain(Way::ALL.map(|way| (way.name(), Align::Left)))
-            .collect();
-        let rows: Vec<Vec<String>> = self
-            .rows
-            .iter()
-            .map(|((set, scenario), row)| {
-                let mark = if row.is_scored { "" } else { " (not scored)" };
-                let cells = Way::ALL
-                    .map(|way| row.cells.get(&way).map_or("missing".to_owned(), Cell::text));
-                [(*set).to_owned(), format!("{scenario}{mark}")].into_iter().chain(cells).collect()
-            })
-            .collect();
-        let mut text = layout(&head, &rows);
+        let mut text = layout(&Self::head(), &self.table());
         text.push_str(&self.problems());
         text.push_str(&self.sums());
         text
     }
 
+    fn head() -> Vec<(&'static str, Align)> {
+        let ways = Way::ALL.map(|way| (way.name(), Align::Left));
+        ["revision", "under test", "scenario"]
+            .map(|it| (it, Align::Left))
+            .into_iter()
+            .chain(ways)
+            .collect()
+    }
+
+    fn table(&self) -> Vec<Vec<String>> {
+        let row = |((set, side, scenario), row): (&(&str, Side, String), &Row)| {
+            let mark = if row.is_scored { "" } else { " (not scored)" };
+            let cells = Way::ALL.map(|way| match row.cells.get(&way) {
+                Some(cell) => cell.text(),
+                None if side.ways().contains(&way) => "missing".to_owned(),
+                None => String::new(),
+            });
+            let names = [(*set).to_owned(), side.name().to_owned(), format!("{scenario}{mark}")];
+            names.into_iter().chain(cells).collect()
+        };
+        self.rows.iter().map(row).collect()
+    }
+
     fn problems(&self) -> String {
         let mut text = String::new();
-        for ((set, scenario), row) in &self.rows {
+        for ((set, side, scenario), row) in &self.rows {
             let told: BTreeSet<&str> = row
                 .cells
                 .get(&Way::Direct)
@@ -135,7 +147,8 @@ impl Report {
                     let message: String = problem.message.chars().take(240).collect();
                     let _ = writeln!(
                         text,
-                        "\n{set} {scenario}, {}: {}\n    {}",
+                        "\n{set} {} {scenario}, {}: {}\n    {}",
+                        side.name(),
                         way.name(),
                         problem.check,
                         message.replace('\n', " ")
@@ -149,25 +162,64 @@ impl Report {
     /// How many pass: each revision, each way, scored and not.
     fn sums(&self) -> String {
         let mut text = "\n".to_owned();
-        for set in SETS {
+        for (set, side) in SETS.into_iter().flat_map(|set| Side::ALL.map(|side| (set, side))) {
             for is_scored in [true, false] {
                 let rows = || {
-                    self.rows
-                        .iter()
-                        .filter(move |((of, _), row)| *of == set && row.is_scored == is_scored)
+                    let own = self.rows.iter().filter(move |((of, on, _), row)| {
+                        (*of, *on, row.is_scored) == (set, side, is_scored)
+                    });
+                    own.map(|(_, row)| row)
                 };
                 let all = rows().count();
-                let sums = Way::ALL.map(|way| {
-                    let passed = rows().filter(|(_, row)| row.grade(way) < 2).count();
-                    format!("{} {passed} of {all}", way.name())
-                });
+                if all == 0 {
+                    continue;
+                }
+                let sums: Vec<String> = side
+                    .ways()
+                    .iter()
+                    .map(|way| {
+                        let passed = rows().filter(|row| row.grade(*way) < 2).count();
+                        format!("{} {passed} of {all}", way.name())
+                    })
+                    .collect();
                 let mark = if is_scored { "scored" } else { "not scored" };
-                let _ = writeln!(text, "{set}, {mark}: {}", sums.join(", "));
+                let _ = writeln!(text, "{set} {}, {mark}: {}", side.name(), sums.join(", "));
             }
         }
-        let worse = self.rows.values().filter(|row| row.is_worse()).count();
+        let worse = self.rows.iter().filter(|((_, side, _), row)| row.is_worse(*side)).count();
         let _ = writeln!(text, "worse through the gateway than direct: {worse}");
         text
+    }
+
+    /// The page that is kept.
+    ///
+    /// # Errors
+    /// As [`Document::new`].
+    pub(super) fn document(
+        &self,
+        rounds: u32,
+        servers: &str,
+        version: &str,
+    ) -> Result<Document, Failure> {
+        let command = match (rounds, servers) {
+            (1, "both") => "cargo xtask conformance --write".to_owned(),
+            (rounds, "both") => format!("cargo xtask conformance --repeat {rounds} --write"),
+            (rounds, era) => {
+                format!("cargo xtask conformance --repeat {rounds} --servers {era} --write")
+            }
+        };
+        let mut page = Document::new("CONFORMANCE.md", "Conformance", &command)?;
+        page.add(&format!(
+            "The official suite, `@modelcontextprotocol/conformance` {version}, run {rounds} time{} in a row. As a *server*: against \
+             the fixture (`wire/examples/conformance`) direct, and through the gateway over HTTP and over stdio. As a *client*: \
+             the suite's own servers, called through the gateway by a client over HTTP and over stdio. `ok 9` is a scenario \
+             of which nine checks passed each time; `warned` says that a SHOULD is not met. Scenarios of OAuth are left \
+             out: the gateway does not authorise itself at servers by a browser.",
+            if rounds == 1 { "" } else { "s" }
+        ));
+        page.table(&Self::head(), &self.table());
+        page.add(&self.sums().trim().replace('\n', "  \n"));
+        Ok(page)
     }
 
     /// Every cell with its problems.
@@ -175,14 +227,15 @@ impl Report {
     /// # Errors
     /// Fails where it cannot be written as JSON, which nothing here leads to.
     pub(super) fn json(&self) -> Result<String, Failure> {
-        let row = |((set, scenario), row): (&(&str, String), &Row)| {
+        let row = |((set, side, scenario), row): (&(&str, Side, String), &Row)| {
             let cells: BTreeMap<&str, &Cell> =
                 row.cells.iter().map(|(way, cell)| (way.name(), cell)).collect();
             serde_json::json!({
                 "revision": set,
+                "under_test": side.name(),
                 "scenario": scenario,
                 "scored": row.is_scored,
-                "holds": row.holds(),
+                "holds": row.holds(*side),
                 "outcomes": cells,
             })
         };
@@ -210,7 +263,12 @@ mod tests {
                 _ => Vec::new(),
             };
             let scenario = "ping".to_owned();
-            report.add(SETS[0], way, Outcome { scenario, is_scored, passed: 1, problems });
+            report.add(
+                SETS[0],
+                Side::Server,
+                way,
+                Outcome { scenario, is_scored, passed: 1, problems },
+            );
         }
         report
     }
@@ -243,7 +301,7 @@ mod tests {
             passed: 0,
             problems: vec![problem],
         };
-        report.add(SETS[0], Way::Stdio, outcome);
+        report.add(SETS[0], Side::Server, Way::Stdio, outcome);
         assert!(!report.holds());
         assert!(report.text().contains("FAILED 1/2"), "{}", report.text());
         assert!(report.text().contains("through stdio: late\n    too late"), "{}", report.text());

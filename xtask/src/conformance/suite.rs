@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Side;
 use super::install::Suite;
 use super::programs::Program;
 use crate::Failure;
@@ -56,43 +57,92 @@ impl Suite {
     ) -> Result<Vec<Outcome>, Failure> {
         // The suite's test of foreign hosts wants a name.
         let url = url.replace("127.0.0.1", "localhost");
-        let results = self.folder.join("results");
-        let _ = fs::remove_dir_all(&results);
         let mut command = self.command();
-        command.args(["server", "--url", &url]).arg("--output-dir").arg(&results);
+        command.args(["server", "--url", &url]);
         match only {
             None => command.args(["--requirements", set]),
             Some(only) => command.args(["--spec-version", set, "--scenario", only]),
         };
-        command.stdout(Stdio::piped()).stderr(Stdio::null());
-        if !Program::start(command)?.has_ended(SILENCE) {
-            return Err(format!("the suite was silent for {} s", SILENCE.as_secs()).into());
-        }
-        let requirements = self.package().join(format!("requirements/{set}.yaml"));
-        let scored = scored(&fs::read_to_string(requirements)?);
-        let mut found = read(&results)?;
+        let mut found = self.finish(command, Side::Server)?;
         let wanted = |scenario: &str| only.is_none_or(|only| only == scenario);
         let mut outcomes = Vec::new();
-        for scenario in scored.into_iter().filter(|scenario| wanted(scenario)) {
+        let requirements = self.requirements(set)?;
+        for scenario in scored(&requirements, Side::Server).into_iter().filter(|it| wanted(it)) {
             // One that left nothing did not run: not every scenario is of every revision.
             let checks = match found.remove(&scenario) {
                 Some(checks) => checks,
                 None if only.is_some() => continue,
-                None => vec![Check {
-                    id: "results".to_owned(),
-                    status: "FAILURE".to_owned(),
-                    error_message: Some("the scenario left no results".to_owned()),
-                }],
+                None => missing(),
             };
             outcomes.push(outcome(scenario, true, checks));
         }
         outcomes.extend(found.into_iter().map(|(name, checks)| outcome(name, false, checks)));
         Ok(outcomes)
     }
+
+    /// Lets the suite's own servers be called by `client`, and judge the calls: in the scenarios that the revision `set`
+    /// requires of a client, or in one of them. Those of OAuth are left out: it is not the gateway that authorises.
+    ///
+    /// # Errors
+    /// Fails where the suite cannot be run or leaves no results.
+    pub(super) fn run_client(
+        &self,
+        client: &str,
+        set: &str,
+        only: Option<&str>,
+    ) -> Result<Vec<Outcome>, Failure> {
+        let requirements = self.requirements(set)?;
+        let scored = scored(&requirements, Side::Client).into_iter().map(|name| (name, true));
+        let others = not_scored(&requirements, Side::Client).into_iter().map(|name| (name, false));
+        let mut outcomes = Vec::new();
+        for (scenario, is_scored) in scored.chain(others) {
+            if scenario.starts_with("auth/") || only.is_some_and(|only| only != scenario) {
+                continue;
+            }
+            let mut command = self.command();
+            command.args(["client", "--command", client, "--spec-version", set]);
+            command.args(["--scenario", &scenario]);
+            let checks =
+                self.finish(command, Side::Client)?.remove(&scenario).unwrap_or_else(missing);
+            outcomes.push(outcome(scenario, is_scored, checks));
+        }
+        Ok(outcomes)
+    }
+
+    /// Runs the suite to its end and reads what it left.
+    fn finish(
+        &self,
+        mut command: Command,
+        side: Side,
+    ) -> Result<BTreeMap<String, Vec<Check>>, Failure> {
+        let results = self.folder.join("results");
+        let _ = fs::remove_dir_all(&results);
+        command.arg("--output-dir").arg(&results).stdout(Stdio::piped()).stderr(Stdio::null());
+        if !Program::start(command)?.has_ended(SILENCE) {
+            return Err(format!("the suite was silent for {} s", SILENCE.as_secs()).into());
+        }
+        read(&results, side)
+    }
+
+    fn requirements(&self, set: &str) -> Result<String, Failure> {
+        Ok(fs::read_to_string(self.package().join(format!("requirements/{set}.yaml")))?)
+    }
 }
 
-fn outcome(scenario: String, is_scored: bool, checks: Vec<Check>) -> Outcome {
+/// What stands for a scenario that did not run.
+fn missing() -> Vec<Check> {
+    vec![Check {
+        id: "results".to_owned(),
+        status: "FAILURE".to_owned(),
+        error_message: Some("the scenario checked nothing".to_owned()),
+    }]
+}
+
+fn outcome(scenario: String, is_scored: bool, mut checks: Vec<Check>) -> Outcome {
     let passed = checks.iter().filter(|check| check.status == "SUCCESS").count();
+    if passed == 0 && checks.iter().all(|check| check.status != "FAILURE") {
+        checks.extend(missing()); // nothing was seen, so nothing is proved
+    }
     let problem = |check: Check| {
         let is_warning = match check.status.as_str() {
             "FAILURE" => false,
@@ -106,14 +156,15 @@ fn outcome(scenario: String, is_scored: bool, checks: Vec<Check>) -> Outcome {
     Outcome { scenario, is_scored, passed, problems }
 }
 
-/// The results that a run left: one folder a scenario, `server-` its name `-` the time.
-fn read(results: &Path) -> Result<BTreeMap<String, Vec<Check>>, Failure> {
+/// The results that a run left: one folder a scenario, `server-` its name `-` the time; without `server-` on the
+/// client's side, and a folder within a folder where the name has a slash.
+fn read(results: &Path, side: Side) -> Result<BTreeMap<String, Vec<Check>>, Failure> {
     let mut found: BTreeMap<String, Vec<Check>> = BTreeMap::new();
     let Ok(folders) = fs::read_dir(results) else { return Ok(found) };
     for folder in folders {
         let folder = folder?;
         let name = folder.file_name().to_string_lossy().into_owned();
-        let Some(scenario) = scenario(&name) else { continue };
+        let Some(scenario) = scenario(&name, side) else { continue };
         let checks = folder.path().join("checks.json");
         if !checks.exists() {
             continue; // it is not of this revision
@@ -125,17 +176,37 @@ fn read(results: &Path) -> Result<BTreeMap<String, Vec<Check>>, Failure> {
 }
 
 /// The scenario in a folder's name, which ends with `-2026-07-28T10-11-12-345Z`.
-fn scenario(folder: &str) -> Option<&str> {
+fn scenario(folder: &str, side: Side) -> Option<&str> {
     const TIME: usize = "-2026-07-28T10-11-12-345Z".len();
     let end = folder.len().checked_sub(TIME)?;
-    folder.get(..end)?.strip_prefix("server-")
+    let name = folder.get(..end)?;
+    match side {
+        Side::Server => name.strip_prefix("server-"),
+        Side::Client => Some(name),
+    }
 }
 
-/// The scenarios under `server:` in a file of requirements.
-fn scored(requirements: &str) -> Vec<String> {
-    let lines = requirements.lines().skip_while(|line| *line != "server:").skip(1);
+/// The scenarios of one side that a file of requirements scores.
+fn scored(requirements: &str, side: Side) -> Vec<String> {
+    let head = if side == Side::Server { "server:" } else { "client:" };
+    let lines = requirements.lines().skip_while(|line| *line != head).skip(1);
     let own = lines.take_while(|line| line.is_empty() || line.starts_with([' ', '#']));
     own.filter_map(|line| line.trim().strip_prefix("- ").map(str::to_owned)).collect()
+}
+
+/// Those that it only lets run.
+fn not_scored(requirements: &str, side: Side) -> Vec<String> {
+    let leg = if side == Side::Server { "leg: server" } else { "leg: client" };
+    let mut found = Vec::new();
+    let mut latest = None;
+    for line in requirements.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix("- scenario: ") {
+            latest = Some(name.to_owned());
+        } else if line == leg {
+            found.extend(latest.take());
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -151,14 +222,18 @@ mod tests {
             ("summary", None),
         ];
         for (folder, expected) in cases {
-            assert_eq!(scenario(folder), expected, "{folder}");
+            assert_eq!(scenario(folder, Side::Server), expected, "{folder}");
         }
     }
 
     #[test]
-    fn only_what_stands_under_server_is_scored() {
+    fn what_is_scored_stands_under_its_side() {
         let text = "# head\nserver:\n  - ping\n\n  # why\n  - tools-list\nclient:\n  - auth/x\n";
-        assert_eq!(scored(text), ["ping", "tools-list"]);
+        assert_eq!(scored(text, Side::Server), ["ping", "tools-list"]);
+        assert_eq!(scored(text, Side::Client), ["auth/x"]);
+        let text = "not_scored:\n  - scenario: a\n    leg: server\n    reason: r\n  - scenario: b\n    leg: client\n";
+        assert_eq!(not_scored(text, Side::Client), ["b"]);
+        assert_eq!(not_scored(text, Side::Server), ["a"]);
     }
 
     #[test]

@@ -197,24 +197,28 @@ fn read_answer(text: Bytes, depth: usize, id: u64) -> Option<(bool, Result<RawJs
     }
 }
 
-/// A legacy server asks something on the stream of the call that it works on.
+/// A legacy server asks something of the client whose call it works on.
 pub(super) fn asked(
     remote: &Arc<Remote>,
     head: &Head,
     request: message::Request,
-    origin: Option<&Origin>,
+    call: Option<(u64, Origin)>,
 ) {
     let message::Request { id, method, params } = request;
-    let peer = origin.and_then(|origin| origin.peer.clone());
+    let asking = call.as_ref().map(|(call, _)| remote.waiting.asking(*call));
+    let peer = call.and_then(|(_, origin)| origin.peer);
     let (remote_too, head) = (remote.clone(), head.without_call());
     remote.aside(async move {
+        let _asking = asking;
         let answer = match (&peer, method.as_str()) {
             (_, "ping") => Ok(RawJson::EMPTY_OBJECT),
             (Some(peer), "sampling/createMessage" | "elicitation/create" | "roots/list") => {
                 peer.request(method.clone(), params, TokioClock.now() + REQUEST_PATIENCE).await
             }
             (None, "sampling/createMessage" | "elicitation/create" | "roots/list") => {
-                Err(Error::new(Kind::InvalidRequest).message("the caller cannot be asked"))
+                Err(Error::new(Kind::InvalidRequest).message(
+                    "it cannot be told which client's call this belongs to: none, or several, have calls in flight",
+                ))
             }
             _ => Err(Error::new(Kind::NotFound)),
         };

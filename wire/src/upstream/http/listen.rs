@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming as Body;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use toolweir_core::{Error, Method, ServerInfo, ServerMessage};
+use toolweir_core::{Error, Method, Notification, ServerInfo, ServerMessage};
 
 use super::Remote;
 use super::exchange;
@@ -18,6 +18,7 @@ use super::session::{Head, Session};
 use crate::message::{self, Id, Incoming};
 use crate::sse;
 use crate::upstream::listening::{self, End, Listens, Opening};
+use crate::upstream::waiting::progress_token;
 use crate::version::Era;
 
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
@@ -56,6 +57,28 @@ struct Link {
 }
 
 impl Link {
+    /// Progress and logs may come here, too, from servers that do not tell the streams apart.
+    fn notified(&self, notification: Notification) {
+        let waiting = &self.remote.waiting;
+        let origin = match notification.method.as_str() {
+            "notifications/progress" => {
+                progress_token(&notification).and_then(|id| waiting.origin(id))
+            }
+            "notifications/message" => waiting.sole_origin().map(|(_, origin)| origin),
+            _ => {
+                let message = ServerMessage::Notification(notification);
+                return self.remote.subscribers.tell(&message);
+            }
+        };
+        match origin {
+            Some(origin) => origin.notify(notification),
+            None => tracing::debug!(
+                server = &*self.remote.name,
+                "what it says belongs to no one client"
+            ),
+        }
+    }
+
     fn last(&self) -> MutexGuard<'_, Option<String>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -116,15 +139,15 @@ impl Listens for Link {
                     Ok(Incoming::Notification(notification))
                         if !listening::is_acknowledgement(&notification) =>
                     {
-                        remote.subscribers.tell(&ServerMessage::Notification(notification));
+                        self.notified(notification);
                     }
                     // The subscription's end.
                     Ok(Incoming::Response(response)) => {
                         return End::of(&response.result.map_err(message::server_error));
                     }
-                    // It belongs to no call, so only a ping can be answered; the rest is refused.
+                    // It names no call, so it is the one's who alone has calls in flight.
                     Ok(Incoming::Request(request)) => {
-                        exchange::asked(remote, &self.head, request, None);
+                        exchange::asked(remote, &self.head, request, remote.waiting.sole_origin());
                     }
                     _ => {}
                 }

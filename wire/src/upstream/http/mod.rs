@@ -27,7 +27,7 @@ use self::session::Session;
 use super::keeper::Keeper;
 use super::listening::Wishes;
 use super::subscribers::Subscribers;
-use super::waiting::Origin;
+use super::waiting::{Origin, Waiting};
 use super::{Options, bridge, outgoing, parameters, until};
 use crate::message;
 use crate::mirrors::Mirrors;
@@ -133,6 +133,8 @@ struct Remote {
     stop: CancellationToken,
     /// Places for calls.
     places: Semaphore,
+    /// The calls in flight: whom a message may be for that names none of them.
+    waiting: Arc<Waiting>,
 }
 
 /// How many messages may be on their way beside the calls; a server can cause any number of them.
@@ -152,6 +154,7 @@ impl HttpServer {
     ) -> Result<Self, Error> {
         let client = connector::client(&options)?;
         let places = Semaphore::new(options.limits.in_flight.min(Semaphore::MAX_PERMITS));
+        let waiting = Arc::new(Waiting::new(options.limits.in_flight));
         let remote = Remote {
             name: name.into(),
             endpoint,
@@ -165,6 +168,7 @@ impl HttpServer {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             places,
+            waiting,
         };
         Ok(Self(Arc::new(Inner { remote: Arc::new(remote), keeper: Keeper::new() })))
     }
@@ -221,6 +225,7 @@ impl HttpServer {
         let id = self.0.remote.next_id();
         let outgoing = outgoing::encode(id, call, session.era())?;
         let origin = Origin::of(call, outgoing.token);
+        let _entered = Entered::new(&self.0.remote, id, &origin)?;
         let mut head = session.head(call);
         if session.era() == Era::Modern {
             head = head.with_params(parameters::headers(&self.0.remote.mirrors, call));
@@ -275,6 +280,22 @@ impl HttpServer {
             Ok(())
         };
         until(call.deadline, learn).await.is_ok() && changed()
+    }
+}
+
+/// A call's place among those in flight; given back on drop.
+struct Entered<'a>(&'a Waiting, u64);
+
+impl<'a> Entered<'a> {
+    fn new(remote: &'a Remote, id: u64, origin: &Origin) -> Result<Self, Error> {
+        drop(remote.waiting.enter(id, Some(origin.clone()))?); // the answer comes on the call's own stream
+        Ok(Self(&remote.waiting, id))
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.0.leave(self.1);
     }
 }
 

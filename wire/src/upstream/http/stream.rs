@@ -111,7 +111,8 @@ impl Reading<'_> {
                 None
             }
             Ok(Incoming::Request(request)) => {
-                asked(self.remote, self.head, request, self.origin);
+                let call = self.origin.cloned().map(|origin| (self.id, origin));
+                asked(self.remote, self.head, request, call);
                 None
             }
             Ok(Incoming::Batch(_)) | Err(_) => {

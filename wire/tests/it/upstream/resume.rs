@@ -2,6 +2,7 @@
 
 use super::web::*;
 use super::*;
+use toolweir_core::Principal;
 
 fn stream(blocks: &str) -> Answer {
     Answer::Close([EVENTS.as_bytes(), blocks.as_bytes()].concat())
@@ -95,4 +96,65 @@ async fn what_nobody_asked_for_is_heard_from_where_it_was_lost() {
     let gets = web.of("GET");
     let ids: Vec<_> = gets.iter().map(|seen| seen.header("last-event-id")).collect();
     assert_eq!(ids[..4], [None, Some("a"), Some("b"), None]);
+}
+
+/// The SDKs send a question that names no request on the stream that belongs to no call: it was refused, always.
+#[tokio::test]
+async fn a_question_beside_a_call_is_its_callers_where_it_is_the_only_one() {
+    for callers in [1, 2] {
+        // Calls end when the question has been answered; until then their streams are taken up again and again.
+        let state = Arc::new(Mutex::new((Vec::new(), false, 0)));
+        let seen_by = state.clone();
+        let web = Web::start(move |seen| {
+            let mut state = seen_by.lock().unwrap();
+            let (calls, is_answered, rounds) = &mut *state;
+            match (&*seen.what(), seen.header("last-event-id")) {
+                ("GET", None) if calls.len() < callers => stream("retry: 50\n\n"),
+                ("GET", None) => {
+                    let ask = json!({ "jsonrpc": "2.0", "id": "q", "method": "roots/list" });
+                    Answer::Open([EVENTS.as_bytes(), format!("data: {ask}\n\n").as_bytes()].concat())
+                }
+                ("GET", Some(last)) => {
+                    *rounds += 1;
+                    let id = last.split('.').next().unwrap();
+                    let message = match is_answered {
+                        true => json!({ "jsonrpc": "2.0", "id": id.parse::<u64>().unwrap(), "result": {} }).to_string(),
+                        false => String::new(),
+                    };
+                    stream(&format!("id: {id}.{rounds}\nretry: 20\ndata: {message}\n\n"))
+                }
+                ("POST", None) => {
+                    *is_answered = true;
+                    http("202 Accepted", "", "")
+                }
+                _ => legacy(seen, |seen| {
+                    let id = seen.json()["id"].clone();
+                    let prime = format!("id: {id}.0\nretry: 20\ndata: \n\n");
+                    calls.push(id);
+                    stream(&prime)
+                }),
+            }
+        })
+        .await;
+        let server = web.server();
+        let calls = (0..callers).map(|_| {
+            let call = tool("x", json!({})).peer(Arc::new(Caller::default()));
+            let (server, call) = (
+                server.clone(),
+                call.client(Arc::new(toolweir_core::Client::new(Principal::local()))),
+            );
+            tokio::spawn(async move { server.call(&call).await })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            within(call).await.unwrap().unwrap();
+        }
+        let answer = web.of("POST")[0].json();
+        assert_eq!(answer["id"], "q");
+        if callers == 1 {
+            assert_eq!(answer["result"], json!({ "answered": "roots/list" }));
+        } else {
+            let text = answer["error"]["message"].as_str().unwrap();
+            assert!(text.contains("which client's call"), "{text}");
+        }
+    }
 }
