@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming as Body;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
+use tokio::sync::Notify;
 use toolweir_core::{Error, Method, Notification, ServerInfo, ServerMessage};
 
 use super::Remote;
@@ -23,10 +24,11 @@ use crate::version::Era;
 
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Listens for ever; the session owns this task.
+/// Listens for ever; the session owns this task. Tells `begun` as soon as it is known whether there is a stream.
 pub(super) fn listen(
     remote: Arc<Remote>,
     session: &Session,
+    begun: Arc<Notify>,
 ) -> impl Future<Output = ()> + Send + 'static {
     let (era, info) = (session.era(), session.info());
     let head = match era {
@@ -41,6 +43,7 @@ pub(super) fn listen(
         info: info.clone(),
         last: Mutex::default(),
         retry: AtomicU64::new(0),
+        begun,
     };
     listening::keep(link, wishes, subscribers, info)
 }
@@ -54,6 +57,7 @@ struct Link {
     last: Mutex<Option<String>>,
     /// How long it wants us to wait, in milliseconds; 0 where it did not say.
     retry: AtomicU64,
+    begun: Arc<Notify>,
 }
 
 impl Link {
@@ -108,6 +112,7 @@ impl Listens for Link {
                 None => return Opening::Nothing,
             },
         };
+        self.begun.notify_one();
         match opened {
             Ok(response) if is_stream(&response) => Opening::Opened(Stream {
                 body: response.into_body(),

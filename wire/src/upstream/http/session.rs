@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::Notify;
 use toolweir_core::{Call, Error, Instant, Kind, Method, RawJson, ServerInfo, ServerMessage};
 
 use super::Remote;
@@ -22,6 +23,9 @@ const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
+/// How long the first call waits for the stream that belongs to no call. Some servers send nothing of it before they have
+/// something to say.
+const STREAM_PATIENCE: Duration = Duration::from_millis(500);
 /// How long a message that nobody waits for may take.
 const ASIDE: Duration = Duration::from_secs(10);
 
@@ -110,8 +114,13 @@ impl Session {
         };
         let info = agreed.info.clone();
         let session = Arc::new(Self { agreed, id, listening: Mutex::new(None) });
-        let task = tokio::spawn(listen::listen(remote.clone(), &session));
+        let begun = Arc::new(Notify::new());
+        let task = tokio::spawn(listen::listen(remote.clone(), &session, begun.clone()));
         *session.listening.lock().unwrap_or_else(PoisonError::into_inner) = Some(AbortOnDrop(task));
+        if session.era() == Era::Legacy {
+            // What a server says before there is a stream for it is lost, and it may ask something in the first call.
+            let _ = tokio::time::timeout(STREAM_PATIENCE, begun.notified()).await;
+        }
         remote.subscribers.tell(&ServerMessage::Connected(info));
         Ok(session)
     }

@@ -158,3 +158,19 @@ async fn a_question_beside_a_call_is_its_callers_where_it_is_the_only_one() {
         }
     }
 }
+
+/// A question in a first call was lost where the stream for it was not open yet.
+#[tokio::test]
+async fn the_first_call_waits_for_the_stream_that_questions_come_on() {
+    for listens in [true, false] {
+        let web = Web::start(move |seen| match &*seen.what() {
+            "GET" if listens => Answer::Open(EVENTS.into()),
+            _ => legacy(seen, |seen| result(seen, &json!({}))),
+        })
+        .await;
+        call(&web.server(), "x", json!({})).await.unwrap();
+        let order: Vec<String> = web.seen().iter().map(Seen::what).collect();
+        let at = |what: &str| order.iter().position(|seen| seen == what).unwrap();
+        assert!(at("GET") < at("tools/call"), "{order:?}");
+    }
+}
