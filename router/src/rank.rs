@@ -126,6 +126,69 @@ pub(crate) struct Request {
     pub(crate) repeatable: bool,
 }
 
+/// The best of `candidates`: the first of what [`rank`] would find, without the others.
+pub(crate) fn first<'t>(
+    table: &'t Table,
+    candidates: &Candidates<'_>,
+    request: Request,
+) -> Option<&'t Slot> {
+    candidates.visit(table, First { request, scan_all: table.mixed_priorities })
+}
+
+/// Looks for one.
+struct First {
+    request: Request,
+    scan_all: bool,
+}
+
+/// So many of a key's last bits say at which place it was found.
+const PLACE_BITS: u32 = SCANNED_MAX.ilog2();
+
+impl<'t> Look<'t> for First {
+    type Found = Option<&'t Slot>;
+
+    #[inline]
+    fn at(
+        self,
+        places: usize,
+        sparse: bool,
+        get: impl Fn(usize) -> Option<&'t Slot>,
+    ) -> Option<&'t Slot> {
+        let Request { now, tick, random, repeatable, .. } = self.request;
+        let mut judge = Judge { now, tick, ties: mix(random), repeatable, trial_given: false };
+        if places <= SCANNED_MAX {
+            // The least of numbers needs no branch, which nobody could predict: the place stands in the key itself.
+            let mut best = NOBODY;
+            for place in 0..places {
+                if let Some(slot) = get(place) {
+                    let key = judge.key(slot) >> PLACE_BITS << PLACE_BITS | place as u64;
+                    best = best.min(key);
+                }
+            }
+            return get((best & ((1 << PLACE_BITS) - 1)) as usize).filter(|_| best != NOBODY);
+        }
+        if !sparse && !self.scan_all {
+            let (one, other) = two(random, places);
+            let keyed = |judge: &mut Judge, place| get(place).map(|slot| (judge.key(slot), slot));
+            if let (Some(one), Some(other)) = (keyed(&mut judge, one), keyed(&mut judge, other)) {
+                let (key, slot) = if one.0 <= other.0 { one } else { other };
+                if class(key) < UNHEALTHY {
+                    return Some(slot);
+                }
+            }
+        }
+        let request = Request { want: 1, ..self.request };
+        Cheapest { request, scan_all: self.scan_all }.at(places, sparse, get).first()
+    }
+}
+
+/// Two different places out of more than one.
+fn two(random: u64, places: usize) -> (usize, usize) {
+    let one = below(random as u32, places);
+    let other = one + 1 + below((random >> 32) as u32, places - 1);
+    (one, if other < places { other } else { other - places })
+}
+
 /// The best of `candidates`.
 pub(crate) fn rank<'t>(
     table: &'t Table,
@@ -149,25 +212,13 @@ impl<'t> Look<'t> for Cheapest {
         let mut judge = Judge { now, tick, ties: mix(random), repeatable, trial_given: false };
         let mut best = Best::new();
         if places <= SCANNED_MAX || sparse || self.scan_all {
-            let slots = (0..places).filter_map(get);
-            if want <= 1 {
-                // The usual case of a plain pick, without keeping the others in order.
-                for slot in slots {
-                    let key = judge.key(slot);
-                    if key < best.keys[0] {
-                        (best.keys[0], best.slots[0]) = (key, Some(slot));
-                    }
-                }
-            } else {
-                slots.for_each(|slot| best.offer(judge.key(slot), slot));
-            }
+            (0..places).filter_map(get).for_each(|slot| best.offer(judge.key(slot), slot));
             return best;
         }
 
         // Two different places at random: the better of them leads, so that callers who rank at the same
         // moment do not all run to one server.
-        let one = below(random as u32, places);
-        let other = (one + 1 + below((random >> 32) as u32, places - 1)) % places;
+        let (one, other) = two(random, places);
         for slot in [one, other].into_iter().filter_map(&get) {
             best.offer(judge.key(slot), slot);
         }

@@ -297,8 +297,8 @@ impl Router {
     #[must_use]
     pub fn pick_at<C: AsRef<str>>(&self, capabilities: &[C], now: Instant) -> Option<Attempt> {
         let table = self.table.load();
-        let best = rank::rank(&table, &table.having(capabilities), self.request(now, 1));
-        best.first().map(|slot| Attempt::new(slot.id, slot.cell.clone(), now))
+        let first = rank::first(&table, &table.having(capabilities), self.request(now, 1));
+        first.map(|slot| Attempt::new(slot.id, slot.cell.clone(), now))
     }
 
     /// Begins a call at this server; `None` where it is not registered.
