@@ -73,6 +73,7 @@ fn steps(workspace: &Workspace, nextest: bool) -> Vec<Step> {
             vec![
                 Cargo::new("fmt --all --check"),
                 Cargo::new("fmt --manifest-path fuzz/Cargo.toml --check"),
+                Cargo::new("fmt --manifest-path benchmarks/Cargo.toml --check"),
             ],
         ),
         Step { name: "tidy", about: "layers, names, versions, budgets, files", work: Work::Tidy },

@@ -26,7 +26,8 @@ const ROOT_FILES: [&str; 16] = [
     "deny.toml",
     "rustfmt.toml",
 ];
-const ROOT_FOLDERS: [&str; 7] = [".cargo", ".ci", ".config", ".github", "docs", "examples", "fuzz"];
+const ROOT_FOLDERS: [&str; 8] =
+    [".cargo", ".ci", ".config", ".github", "benchmarks", "docs", "examples", "fuzz"];
 
 /// The crates, and what may stand in each.
 const CRATES: [&str; 9] =

@@ -1,4 +1,7 @@
-//! `cargo xtask benchmarks`: every crate's criterion target, one table at the end.
+//! `cargo xtask benchmarks`: every crate's criterion target, one table at the end; then ours beside the rivals.
+
+mod figures;
+mod micro;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +17,7 @@ use crate::table::{Align, layout};
 use crate::workspace::Workspace;
 
 /// What is measured, and how.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Options {
     /// Measures only what matches this regular expression
     #[arg(long, value_name = "REGEX")]
@@ -25,6 +28,9 @@ pub(crate) struct Options {
     /// Measures for a short time only: rough numbers
     #[arg(long)]
     quick: bool,
+    /// Measures ours beside others of their kind alone, and writes docs/BENCHMARKS.md
+    #[arg(long, conflicts_with = "packages")]
+    micro: bool,
     /// Writes the rows of the table to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -75,6 +81,9 @@ struct Identity {
 /// # Errors
 /// Fails where a command cannot be started, nothing was measured, or the file cannot be written.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool, Failure> {
+    if options.micro {
+        return micro::run(workspace, options);
+    }
     if let Some(unknown) = options.packages.iter().find(|name| !known(workspace, name)) {
         return Err(format!("no package of the workspace is called {unknown:?}").into());
     }
@@ -110,7 +119,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool, Fail
     for command in &failed {
         println!("failed. At the root, to repeat it:\n    {command}");
     }
-    Ok(failed.is_empty())
+    // Without a choice, all there is.
+    let is_all = options.filter.is_none() && options.packages.is_empty();
+    let rest = Options { json: None, ..options.clone() };
+    let rivals = !is_all || micro::run(workspace, &rest)?;
+    Ok(failed.is_empty() && rivals)
 }
 
 fn known(workspace: &Workspace, name: &str) -> bool {
@@ -242,8 +255,7 @@ mod tests {
 
     #[test]
     fn a_filter_comes_last_and_is_quoted() {
-        let options =
-            Options { filter: Some("a|b".into()), packages: vec![], quick: true, json: None };
+        let options = Options { filter: Some("a|b".into()), quick: true, ..Options::default() };
         let shown = command("toolweir-cache", "cache", Path::new("t/criterion"), &options);
         assert_eq!(
             shown.to_string(),
