@@ -106,6 +106,9 @@ fn member(
         }
         member.limit = Some(limit);
     }
+    if let Setting::On(given) = policies.concurrency {
+        member.concurrency = Some(gate(&given));
+    }
     match policies.cache {
         Setting::Off => member.cached = false,
         Setting::Inherit => {}
@@ -138,6 +141,26 @@ fn member(
         }
     }
     Ok(member)
+}
+
+fn gate(given: &config::Concurrency) -> toolweir_ratelimit::GateConfig {
+    let mut gate = toolweir_ratelimit::GateConfig::default();
+    if let Some(calls) = given.max_in_flight {
+        gate = gate.max_in_flight(calls.get());
+    }
+    if let Some(adaptive) = given.adaptive {
+        gate = gate.adaptive(adaptive);
+    }
+    if let Some(slow) = given.slow {
+        gate = gate.slow(slow);
+    }
+    if let Some(callers) = given.max_waiting {
+        gate = gate.max_waiting(callers as usize);
+    }
+    if let Some(wait) = given.max_wait {
+        gate = gate.max_wait(wait);
+    }
+    gate
 }
 
 fn transport(

@@ -16,8 +16,8 @@ pub use toolweir_wire as wire;
 
 pub use self::{
     orchestrator::{
-        BuildError, Builder, Candidate, Effects, Explained, Member, Orchestrator, Readiness, Rule,
-        ServerReport, Standing,
+        BuildError, Builder, Candidate, Effects, Explained, Member, Occupancy, Orchestrator,
+        Readiness, Rule, ServerReport, Standing,
     },
     pages::pages,
 };

@@ -9,8 +9,8 @@ use super::walk::{Walk, span};
 
 /// Has every object that is read key by key; `*` is where any name may stand.
 const SKELETON: &str = r#"{
-  "mcpServers": { "*": { "breaker": {}, "rateLimit": {}, "cache": {}, "retry": {}, "hedge": {}, "tools": { "*": { "hints": {} } } } },
-  "toolweir": { "breaker": {}, "rateLimit": {}, "cache": {}, "retry": {}, "hedge": {}, "alerts": {} },
+  "mcpServers": { "*": { "breaker": {}, "rateLimit": {}, "concurrency": {}, "cache": {}, "retry": {}, "hedge": {}, "tools": { "*": { "hints": {} } } } },
+  "toolweir": { "breaker": {}, "rateLimit": {}, "concurrency": {}, "cache": {}, "retry": {}, "hedge": {}, "alerts": {} },
 }"#;
 
 /// Every key that a configuration may have, as a path such as `toolweir.breaker.failures`; `*` stands for any name.

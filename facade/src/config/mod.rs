@@ -44,7 +44,7 @@ mod walk;
 pub use self::diagnostics::{ConfigErrors, Problem, Severity, Warning};
 pub use self::keys::keys;
 pub use self::load::Config;
-pub use self::policies::{Breaker, Cache, Hedge, Policies, RateLimit, Retry, Setting};
+pub use self::policies::{Breaker, Cache, Concurrency, Hedge, Policies, RateLimit, Retry, Setting};
 pub use self::raw::Raw;
 pub use self::secret::{Secret, Text};
 pub use self::servers::{Server, ToolPolicy};

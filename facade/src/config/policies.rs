@@ -45,6 +45,22 @@ pub struct RateLimit {
     pub max_wait: Option<Duration>,
 }
 
+/// Settings of how many calls a server has at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Concurrency {
+    /// `maxInFlight`: so many calls at once.
+    pub max_in_flight: Option<NonZeroU32>,
+    /// `adaptive`: whether the bound follows what the server bears, from `maxInFlight` downwards.
+    pub adaptive: Option<bool>,
+    /// `slowMs`: an adaptive bound takes a slower answer for a sign of overload.
+    pub slow: Option<Duration>,
+    /// `maxWaiting`: so many calls may wait for a place.
+    pub max_waiting: Option<u32>,
+    /// `maxWaitMs`: a call waits at most so long for a place.
+    pub max_wait: Option<Duration>,
+}
+
 /// The cache's settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -86,6 +102,8 @@ pub struct Policies {
     pub breaker: Setting<Breaker>,
     /// `rateLimit`: off where not mentioned.
     pub rate_limit: Setting<RateLimit>,
+    /// `concurrency`: off where not mentioned.
+    pub concurrency: Setting<Concurrency>,
     /// `cache`: on where not mentioned.
     pub cache: Setting<Cache>,
     /// `retry`: on where not mentioned.
@@ -120,6 +138,13 @@ impl Policies {
             rate_limit: self.rate_limit.over(base.rate_limit, |own, base| RateLimit {
                 requests_per_second: own.requests_per_second.or(base.requests_per_second),
                 burst: own.burst.or(base.burst),
+                max_wait: own.max_wait.or(base.max_wait),
+            }),
+            concurrency: self.concurrency.over(base.concurrency, |own, base| Concurrency {
+                max_in_flight: own.max_in_flight.or(base.max_in_flight),
+                adaptive: own.adaptive.or(base.adaptive),
+                slow: own.slow.or(base.slow),
+                max_waiting: own.max_waiting.or(base.max_waiting),
                 max_wait: own.max_wait.or(base.max_wait),
             }),
             cache: self.cache.over(base.cache, |own, base| Cache {
@@ -157,6 +182,7 @@ impl Policies {
         Self {
             breaker: setting(walk, fields.get("breaker"), "breaker", breaker),
             rate_limit: setting(walk, fields.get("rateLimit"), "rateLimit", rate_limit),
+            concurrency: setting(walk, fields.get("concurrency"), "concurrency", concurrency),
             cache: setting(walk, fields.get("cache"), "cache", cache),
             retry: setting(walk, fields.get("retry"), "retry", retry),
             hedge: setting(walk, fields.get("hedge"), "hedge", hedge),
@@ -209,6 +235,26 @@ fn rate_limit(walk: &mut Walk<'_>, object: &Object<'_>) -> RateLimit {
             .and_then(|value| walk.millis(value, "maxWaitMs", 0..=DAY)),
     };
     fields.finish(walk, Severity::Error, "`rateLimit`");
+    read
+}
+
+fn concurrency(walk: &mut Walk<'_>, object: &Object<'_>) -> Concurrency {
+    let mut fields = Fields::new(object);
+    let read = Concurrency {
+        max_in_flight: fields
+            .get("maxInFlight")
+            .and_then(|value| positive(walk, value, "maxInFlight", 1_000_000)),
+        adaptive: fields.get("adaptive").and_then(|value| walk.boolean(value, "adaptive")),
+        slow: fields.get("slowMs").and_then(|value| walk.millis(value, "slowMs", 1..=DAY)),
+        max_waiting: fields
+            .get("maxWaiting")
+            .and_then(|value| walk.integer(value, "maxWaiting", 0..=1_000_000))
+            .and_then(|callers| u32::try_from(callers).ok()),
+        max_wait: fields
+            .get("maxWaitMs")
+            .and_then(|value| walk.millis(value, "maxWaitMs", 0..=DAY)),
+    };
+    fields.finish(walk, Severity::Error, "`concurrency`");
     read
 }
 

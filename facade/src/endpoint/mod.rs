@@ -4,6 +4,7 @@ mod alive;
 mod budget;
 mod flight;
 mod panics;
+mod turn;
 mod vitals;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,15 +14,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use toolweir_breaker::Breaker;
 use toolweir_core::{
-    Call, Clock, Error, Event, Hints, Instant, Kind, Observer, Outcome, Permit, Reply, Server,
-    ServerId, ServerInfo, ServerRef, TokioClock,
+    Call, Clock, Error, Event, Hints, Instant, Kind, Observer, Outcome, Permit, Principal, Reply,
+    Server, ServerId, ServerInfo, ServerRef, TokioClock,
 };
-use toolweir_ratelimit::Bucket;
+use toolweir_ratelimit::{Bucket, Gate};
 
 use self::alive::Alive;
 pub(crate) use self::budget::Budget;
 use self::flight::Flight;
 pub(crate) use self::panics::{bounded, caught};
+pub(crate) use self::turn::Turn;
 use self::vitals::Vitals;
 use crate::catalogue::{Item, Listing};
 
@@ -77,6 +79,8 @@ pub(crate) struct Settings {
     pub(crate) bucket: Option<Bucket>,
     /// How long a call waits for its turn where no other server can answer.
     pub(crate) max_wait: Duration,
+    /// How many calls it has at once.
+    pub(crate) gate: Option<Gate<Principal>>,
     /// How long it may be silent.
     pub(crate) timeout: Duration,
     /// How long tools' results are kept where nothing more special is said; `None`: not at all.
@@ -122,12 +126,12 @@ impl Endpoint {
     /// What was taken is given back on return, on error and on drop. The server's time is up when it gave no sign of
     /// life (progress, a log line, a question to the caller) for its `timeout`, and after ten times that in any case.
     ///
-    /// `paid` says that the call has waited for its [`turn`](Self::turn), which charged the limit.
+    /// A call that has waited for its [`turn`](Self::turn) brings what it was given there.
     pub(crate) async fn call(
         &self,
         call: &Call,
         observers: &[Arc<dyn Observer>],
-        paid: bool,
+        mut turn: Turn,
     ) -> Result<Reply, Error> {
         let now = TokioClock.now();
         self.retries.deposit();
@@ -139,8 +143,9 @@ impl Endpoint {
             }
             None => None,
         };
+        let place = self.place(&mut turn, now)?;
         let limit = match &self.settings.bucket {
-            Some(bucket) if !paid => {
+            Some(bucket) if !turn.charged => {
                 let permit = Permit::acquire(bucket, call, now);
                 Some(permit.map_err(|kind| self.limited(kind, observers, now))?)
             }
@@ -185,19 +190,13 @@ impl Endpoint {
         if let Some(limit) = limit {
             limit.settle(&outcome, now);
         }
+        if let Some(place) = place {
+            place.settle(&outcome, now);
+        }
         self.settle_pause(&outcome, now);
         self.vitals.settle(&outcome);
         flight.end(&outcome, &result, now);
         result
-    }
-
-    /// Waits for a turn at the limit, for `max_wait` and until `deadline` at most; then the call can be made without
-    /// being charged again.
-    pub(crate) async fn turn(&self, deadline: Option<Instant>) -> Result<(), Error> {
-        let Some(bucket) = &self.settings.bucket else { return Ok(()) };
-        let latest =
-            deadline.unwrap_or(Instant::FAR_FUTURE).min(TokioClock.now() + self.settings.max_wait);
-        bucket.acquire_by(latest).await.map_err(|refusal| self.refused(refusal.into()))
     }
 
     fn limited(&self, kind: Kind, observers: &[Arc<dyn Observer>], now: Instant) -> Error {

@@ -12,7 +12,7 @@ use toolweir_breaker::Breaker;
 use toolweir_cache::ReplyCache;
 use toolweir_core::{Clock, Event, Hints, Observer, Server, ServerId, ServerRef, TokioClock};
 use toolweir_metrics::Recorder;
-use toolweir_ratelimit::Bucket;
+use toolweir_ratelimit::{Bucket, Gate};
 use toolweir_router::{Registration, Router};
 
 use super::fan::Levels;
@@ -75,6 +75,7 @@ pub struct Member {
     pub(crate) trusted: bool,
     pub(crate) breaker: Option<toolweir_breaker::Config>,
     pub(crate) limit: Option<toolweir_ratelimit::Config>,
+    pub(crate) concurrency: Option<toolweir_ratelimit::GateConfig>,
     pub(crate) timeout: Duration,
     pub(crate) ttl: Option<Duration>,
     pub(crate) cached: bool,
@@ -98,6 +99,7 @@ impl Member {
             trusted: false,
             breaker: Some(toolweir_breaker::Config::default()),
             limit: None,
+            concurrency: None,
             timeout: TIMEOUT,
             ttl: None,
             cached: true,
@@ -143,6 +145,17 @@ impl Member {
     #[must_use]
     pub fn rate_limit(mut self, config: impl Into<Option<toolweir_ratelimit::Config>>) -> Self {
         self.limit = config.into();
+        self
+    }
+
+    /// A bound on its calls in flight, fixed or following what the server bears; `None`: no bound but that of the
+    /// connection. Whoever finds no place, here or at an equivalent server, waits in a fair line, one a principal.
+    #[must_use]
+    pub fn concurrency(
+        mut self,
+        config: impl Into<Option<toolweir_ratelimit::GateConfig>>,
+    ) -> Self {
+        self.concurrency = config.into();
         self
     }
 
@@ -211,7 +224,7 @@ pub enum BuildError {
     Setting {
         /// The server that it was meant for; `toolweir` where it is meant for all.
         server: String,
-        /// `breaker`, `rateLimit`, `cache`, `metrics` or `router`.
+        /// `breaker`, `rateLimit`, `concurrency`, `cache`, `metrics` or `router`.
         pattern: &'static str,
         /// What is wrong.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -413,6 +426,13 @@ fn endpoint(
         ),
         None => None,
     };
+    let gate = match &member.concurrency {
+        Some(config) => Some(
+            Gate::with_clock(config, Arc::new(TokioClock))
+                .map_err(setting(&name, "concurrency"))?,
+        ),
+        None => None,
+    };
     let settings = Settings {
         capabilities: member.capabilities,
         prefix: member.prefix,
@@ -421,6 +441,7 @@ fn endpoint(
         breaker,
         bucket,
         max_wait,
+        gate,
         timeout: member.timeout,
         ttl: member.ttl,
         cached: member.cached,

@@ -7,7 +7,7 @@ use toolweir_core::{
 };
 
 use super::Orchestrator;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Turn};
 use crate::policy;
 
 impl Orchestrator {
@@ -16,13 +16,13 @@ impl Orchestrator {
         &self,
         endpoint: &Arc<Endpoint>,
         call: &Call,
-        paid: bool,
+        turn: Turn,
     ) -> Result<Reply, Error> {
         let Some(lookup) = lookup(endpoint, call) else {
             self.observe_cache(CacheUse::Bypass);
             let mut write =
                 Write { orchestrator: self, endpoint, may_have_run: policy::may_write(call) };
-            let result = self.asked(endpoint, call, paid).await;
+            let result = self.asked(endpoint, call, turn).await;
             write.may_have_run &= !result.as_ref().is_err_and(Error::is_unsent);
             return result;
         };
@@ -30,7 +30,7 @@ impl Orchestrator {
             let (this, endpoint, mut call) = (self.clone(), endpoint.clone(), call.clone());
             // Others may wait for the same longer than this caller does.
             call.deadline = None;
-            async move { this.asked(&endpoint, &call, paid).await }
+            async move { this.asked(&endpoint, &call, turn).await }
         };
         let fetched = self.0.store.get_or_fetch(lookup, Box::pin(fetch));
         let result = match call.deadline {
@@ -54,10 +54,10 @@ impl Orchestrator {
     }
 
     /// The endpoint's own answer; where the orchestrator ends first, the call ends with it.
-    async fn asked(&self, endpoint: &Endpoint, call: &Call, paid: bool) -> Result<Reply, Error> {
+    async fn asked(&self, endpoint: &Endpoint, call: &Call, turn: Turn) -> Result<Reply, Error> {
         tokio::select! {
             biased;
-            result = endpoint.call(call, &self.0.observers, paid) => result,
+            result = endpoint.call(call, &self.0.observers, turn) => result,
             () = self.0.ended.cancelled() => {
                 Err(Error::new(toolweir_core::Kind::Closed).server(endpoint.name.clone()).ambiguous())
             }

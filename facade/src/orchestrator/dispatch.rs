@@ -45,8 +45,10 @@ impl Orchestrator {
                 return Ok(marked(stale));
             }
             if let Some((endpoint, refusal)) = failed.limited {
-                endpoint.turn(deadline).await.map_err(|_| refusal)?;
-                return self.answer(endpoint, &call_for(endpoint)?, true).await;
+                let mut call = call_for(endpoint)?;
+                call.deadline = call.deadline.or(deadline);
+                let turn = endpoint.turn(&call).await.map_err(|_| refusal)?;
+                return self.answer(endpoint, &call, turn).await;
             }
             let first = failed.first.unwrap_or_else(|| Error::new(Kind::NoServer));
             match failed.again.and_then(|endpoint| tries.pause(endpoint, &first, deadline)) {
@@ -121,7 +123,7 @@ struct Failed<'a> {
 
 impl<'a> Failed<'a> {
     fn note(&mut self, endpoint: &'a Arc<Endpoint>, error: Error, may_help: bool) {
-        if matches!(error.kind(), Kind::RateLimited { .. }) && self.limited.is_none() {
+        if endpoint.has_turns_for(&error) && self.limited.is_none() {
             self.limited = Some((endpoint, error.clone()));
         }
         if may_help && self.again.is_none() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use toolweir_core::{Call, Clock, Error, Freshness, Reply, TokioClock};
 
 use super::Orchestrator;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Turn};
 use crate::policy;
 
 /// A call is not slow before that, whatever it usually takes.
@@ -36,7 +36,7 @@ impl Orchestrator {
         other: Option<&Arc<Endpoint>>,
         call_for: &impl Fn(&Endpoint) -> Result<Call, Error>,
     ) -> Hedged {
-        let first = self.answer(endpoint, call, false);
+        let first = self.answer(endpoint, call, Turn::default());
         let other = other.filter(|_| policy::hedge(call).allowed);
         let Some(other) = other else { return Hedged { result: first.await, both: false } };
         tokio::pin!(first);
@@ -54,7 +54,7 @@ impl Orchestrator {
             other = &*other.name,
             "slow: another is asked too"
         );
-        let second = self.answer(other, &at_other, false);
+        let second = self.answer(other, &at_other, Turn::default());
         tokio::pin!(second);
         let result = tokio::select! {
             result = &mut first => match result {

@@ -32,7 +32,7 @@ use toolweir_router::Router;
 pub use self::{
     builder::{BuildError, Builder, Member},
     explain::{Candidate, Effects, Explained, Rule},
-    report::{Readiness, ServerReport, Standing},
+    report::{Occupancy, Readiness, ServerReport, Standing},
 };
 use crate::catalogue::{Catalogue, Source};
 use crate::endpoint::{Endpoint, Status};

@@ -42,6 +42,9 @@ pub struct ServerReport {
     /// Its breaker: `closed`, `open`, `half_open`; absent where it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaker: Option<&'static str>,
+    /// Its calls in flight, where they are bounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Occupancy>,
     /// The protocol revision that is spoken with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol_version: Option<String>,
@@ -57,6 +60,18 @@ pub struct ServerReport {
     pub prompts: Vec<String>,
     /// Its resources' URIs.
     pub resources: Vec<String>,
+}
+
+/// How full a server is whose calls in flight are bounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Occupancy {
+    /// How many calls it may have at once; moves where the bound is adaptive.
+    pub limit: usize,
+    /// How many it has.
+    pub in_flight: usize,
+    /// How many wait for a place.
+    pub waiting: usize,
 }
 
 /// The state of the whole: the metrics' dashboard and every server's standing.
@@ -120,6 +135,11 @@ impl Orchestrator {
             is_listed: endpoint.is_listed(),
             reason,
             breaker: endpoint.settings.breaker.as_ref().map(|breaker| breaker.state().name()),
+            concurrency: endpoint.settings.gate.as_ref().map(|gate| Occupancy {
+                limit: gate.limit(),
+                in_flight: gate.in_flight(),
+                waiting: gate.waiting(),
+            }),
             protocol_version: info.as_ref().map(|info| info.protocol_version.to_string()),
             process_id: endpoint.server.process_id(),
             identity: info.map(|info| info.identity.clone()),

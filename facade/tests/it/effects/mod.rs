@@ -2,6 +2,7 @@
 
 mod alerts;
 mod broken;
+mod concurrency;
 mod failing;
 mod left;
 mod listeners;
@@ -39,6 +40,12 @@ const EFFECTS: &[(&str, fn())] = &[
     ("mcpServers.*.cache.ttlMs", policies::a_servers_own_ttl_holds),
     ("mcpServers.*.capabilities", servers::capabilities_are_what_a_server_is_found_by),
     ("mcpServers.*.command", transport::the_command_is_started),
+    ("mcpServers.*.concurrency", concurrency::a_server_can_have_any_number_of_calls),
+    ("mcpServers.*.concurrency.adaptive", concurrency::a_slow_answer_lowers_an_adaptive_bound),
+    ("mcpServers.*.concurrency.maxInFlight", concurrency::so_many_calls_at_once),
+    ("mcpServers.*.concurrency.maxWaitMs", concurrency::so_long_may_one_wait),
+    ("mcpServers.*.concurrency.maxWaiting", concurrency::so_many_may_wait),
+    ("mcpServers.*.concurrency.slowMs", concurrency::a_slow_answer_lowers_an_adaptive_bound),
     ("mcpServers.*.cwd", transport::the_child_runs_in_cwd),
     ("mcpServers.*.disabled", servers::a_disabled_server_is_not_there),
     ("mcpServers.*.env", transport::env_reaches_the_child),
@@ -85,6 +92,12 @@ const EFFECTS: &[(&str, fn())] = &[
     ("toolweir.cache.maxEntries", policies::the_cache_holds_so_many_entries),
     ("toolweir.cache.staleIfErrorMs", failing::an_old_reply_stands_in_for_so_long),
     ("toolweir.cache.ttlMs", policies::the_ttl_holds),
+    ("toolweir.concurrency", concurrency::so_many_calls_at_once),
+    ("toolweir.concurrency.adaptive", concurrency::a_slow_answer_lowers_an_adaptive_bound),
+    ("toolweir.concurrency.maxInFlight", concurrency::so_many_calls_at_once),
+    ("toolweir.concurrency.maxWaitMs", concurrency::so_long_may_one_wait),
+    ("toolweir.concurrency.maxWaiting", concurrency::so_many_may_wait),
+    ("toolweir.concurrency.slowMs", concurrency::a_slow_answer_lowers_an_adaptive_bound),
     ("toolweir.connectTimeoutMs", policies::a_server_may_take_so_long_to_be_there),
     ("toolweir.defaultCapability", routing::an_unknown_type_needs_the_default_capability),
     ("toolweir.handlers", routing::a_handler_names_the_tool),

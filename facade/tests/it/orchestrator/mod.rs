@@ -1,6 +1,7 @@
 //! The orchestrator with servers of the test's own, on paused time.
 
 mod caching;
+mod concurrency;
 mod exchanges;
 mod explain;
 mod failover;
