@@ -6,7 +6,10 @@ mod client;
 mod error;
 mod guard;
 mod json;
+#[cfg(any(test, all(target_arch = "x86_64", target_os = "linux")))]
+mod line;
 mod method;
+mod monotonic;
 mod observer;
 mod outcome;
 mod reply;
@@ -24,11 +27,12 @@ pub use self::{
     guard::{Guard, Permit, Ticket},
     json::{InvalidJson, Items, Member, Members, ObjectEdit, Part, RawJson},
     method::Method,
+    monotonic::MonotonicClock,
     observer::{CacheUse, CallEnd, CallStart, Event, Observer, ServerRef},
     outcome::{Answer, Outcome, Verdict},
     reply::{Freshness, Reply, Scope},
     select::{RANKED_MAX, Ranked, Select, ServerId},
     server::{Server, ServerInfo, ServerMessage, Subscriber},
     store::{CacheKey, Fetch, Lookup, Store},
-    time::{Clock, Instant, ManualClock, MonotonicClock},
+    time::{Clock, Instant, ManualClock},
 };

@@ -124,17 +124,6 @@ impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
     }
 }
 
-/// The system's monotonic clock: the default.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct MonotonicClock;
-
-impl Clock for MonotonicClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else reads")]
-    fn now(&self) -> Instant {
-        Instant::from_std(std::time::Instant::now())
-    }
-}
-
 /// Tokio's clock: the system's, or the paused one of a test's runtime.
 #[cfg(feature = "tokio")]
 #[derive(Clone, Copy, Debug, Default)]

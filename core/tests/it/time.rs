@@ -1,5 +1,6 @@
 //! Instants saturate, and clocks only go forward.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -85,6 +86,49 @@ fn the_monotonic_clock_reads_what_the_standard_one_does() {
     assert!(second >= first);
     assert!(second - first < Duration::from_secs(60));
     assert!(first > Instant::default(), "going back from now has room");
+}
+
+#[expect(clippy::disallowed_methods, reason = "the standard clock is what it is compared with")]
+fn standard() -> Instant {
+    Instant::from_std(std::time::Instant::now())
+}
+
+/// Long enough for the rate to be measured, and then for some hundred looks at the standard clock.
+#[test]
+fn the_monotonic_clock_agrees_with_the_standard_one() {
+    let mut behind = Vec::new();
+    let begun = standard();
+    while standard() - begun < Duration::from_millis(60) {
+        let before = standard();
+        let told = MonotonicClock.now();
+        let after = standard();
+        assert!(told <= after, "ahead by {:?}", told - after);
+        behind.push(before - told);
+    }
+    behind.sort();
+    let worst = behind[behind.len() - 1];
+    // A thread that is interrupted four times in a row, each time within fifty nanoseconds, would be the exception.
+    assert!(worst < Duration::from_micros(5), "behind by {worst:?}");
+}
+
+#[test]
+fn the_monotonic_clock_never_goes_back_from_one_thread_to_the_next() {
+    let last = AtomicU64::new(0);
+    let begun = standard();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while standard() - begun < Duration::from_millis(60) {
+                    for _ in 0..100 {
+                        let earlier = last.load(Ordering::Acquire);
+                        let now = MonotonicClock.now().as_nanos();
+                        assert!(now >= earlier, "back by {} ns", earlier - now);
+                        last.fetch_max(now, Ordering::AcqRel);
+                    }
+                }
+            });
+        }
+    });
 }
 
 #[cfg(feature = "tokio")]
