@@ -11,12 +11,16 @@ use equivalent::Equivalent;
 use toolweir_core::{Clock, Freshness, Instant};
 
 use crate::builder::{Builder, Spawn, Weigh};
+use crate::desk::{Owed, Put};
+use crate::event::{Event, Listener};
 use crate::flights::Flights;
 use crate::group::Groups;
 use crate::key::{Hashed, HashedRef};
+use crate::link::Link;
 use crate::shelf::Shelf;
 use crate::slot::{Content, Seen, Slot};
 use crate::stats::{Count, Counters};
+use crate::tier::Epochs;
 use crate::{Cached, Config, ConfigError, Entry, Failure, Stats};
 
 /// A bounded cache in which callers that ask for the same key at the same time share one fetch.
@@ -165,28 +169,31 @@ where
     /// Forgets one key, including what is being fetched for it at this moment.
     pub fn remove<Q>(&self, key: &Q)
     where
-        Q: Hash + Equivalent<K> + ?Sized,
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        let key = self.shared.hashed(key);
-        self.shared.remove(&key);
+        self.shared.remove(&Hashed { hash: self.shared.hasher.hash_one(key), key: key.to_owned() });
     }
 
     /// Forgets everything of `group`, including what is being fetched at this moment.
     ///
     /// Takes the same time however much is stored.
     pub fn invalidate(&self, group: &str) {
-        self.shared.groups.invalidate(group);
+        self.shared.invalidate(group);
     }
 
     /// Forgets everything of every group whose name begins with `prefix`.
     pub fn invalidate_prefix(&self, prefix: &str) {
         self.shared.groups.invalidate_prefix(prefix);
+        self.shared.forget_further(|| Owed::Prefix(prefix.into()));
+        self.shared.tell(|| Event::Invalidated { group: prefix, prefix: true });
     }
 
     /// Forgets everything, including what is being fetched at this moment.
     pub fn clear(&self) {
         self.shared.epoch.fetch_add(1, Ordering::AcqRel);
+        self.shared.forget_further(|| Owed::All);
         self.purge();
+        self.shared.tell(|| Event::Invalidated { group: "", prefix: true });
     }
 
     /// Frees the memory of entries that can no longer be served.
@@ -207,7 +214,16 @@ where
     #[must_use]
     pub fn stats(&self) -> Stats {
         let (entries, bytes) = self.shared.shelf.size();
+        let link = self.shared.link.as_ref();
+        let further = |count: fn(&Link<K, V>) -> &AtomicU64| {
+            link.map_or(0, |link| count(link).load(Ordering::Relaxed))
+        };
         Stats {
+            tier_hits: further(|link| &link.hits),
+            tier_misses: further(|link| &link.misses),
+            tier_failures: further(|link| &link.failures),
+            tier_dropped: further(|link| &link.dropped),
+            tier_pending: link.map_or(0, |link| link.pending()),
             entries,
             bytes,
             in_flight: self.shared.flights.len(),
@@ -244,6 +260,9 @@ pub(crate) struct Shared<K, V: Clone + Send + Sync + 'static> {
     pub(crate) admits: fn(&K, &V) -> bool,
     pub(crate) hasher: RandomState,
     pub(crate) shelf: Shelf<K, V>,
+    /// The further tier.
+    pub(crate) link: Option<Arc<Link<K, V>>>,
+    pub(crate) listener: Option<Listener<K>>,
     pub(crate) flights: Flights<K, V>,
     pub(crate) groups: Groups,
     pub(crate) epoch: AtomicU64,
@@ -329,8 +348,58 @@ where
         let Some(weight) = weight else { return self.shelf.remove(&key.borrowed()) };
         let expires = self.clock.now() + self.jittered(ttl, key.hash);
         slot.fill(Content { result, expires, weight, bytes });
+        self.tell(|| Event::Stored { key: &key.key, bytes });
         self.shelf.put(key, slot);
         self.counters.add(Count::Stored);
+    }
+
+    /// Has a value written to the further tier, unless it became invalid.
+    pub(crate) fn pass_on(
+        &self,
+        key: &Hashed<K>,
+        slot: &Slot<V>,
+        value: &V,
+        ttl: Duration,
+        groups: Vec<Arc<str>>,
+        epochs: Option<Epochs>,
+    ) where
+        K: Clone,
+    {
+        let Some(link) = &self.link else { return };
+        if ttl.is_zero() {
+            return link.forget(Owed::Key(key.key.clone()));
+        }
+        let (key, value) = (key.key.clone(), value.clone());
+        link.put(Put { key, value, ttl, groups, epochs }, || slot.is_current(self.epoch()));
+    }
+
+    /// Has something forgotten by the further tier; to be called when it is forgotten here.
+    pub(crate) fn forget_further(&self, what: impl FnOnce() -> Owed<K>) {
+        if let Some(link) = &self.link {
+            link.forget(what());
+        }
+    }
+
+    /// Tells the listener.
+    pub(crate) fn tell<'a>(&self, event: impl FnOnce() -> Event<'a, K>)
+    where
+        K: 'a,
+    {
+        if let Some(listener) = &self.listener {
+            listener.hear(&event());
+        }
+    }
+
+    /// Counts a fetch that failed.
+    pub(crate) fn failed(&self, key: &K, failure: &Failure) {
+        self.counters.add(Count::Failure);
+        self.tell(|| Event::Failed { key, failure });
+    }
+
+    pub(crate) fn invalidate(&self, group: &str) {
+        self.groups.invalidate(group);
+        self.forget_further(|| Owed::Group(group.into()));
+        self.tell(|| Event::Invalidated { group, prefix: false });
     }
 
     /// What an entry takes beside what the weigher counts: the slot, the key's place and moka's own records, roughly.
@@ -345,11 +414,12 @@ where
         ttl.mul_f64(1.0 - fraction * f64::from(self.config.ttl_jitter_percent) / 100.0)
     }
 
-    pub(crate) fn remove<Q>(&self, key: &HashedRef<'_, Q>)
+    pub(crate) fn remove(&self, key: &Hashed<K>)
     where
-        Q: Equivalent<K> + ?Sized,
+        K: Clone,
     {
-        self.flights.doom(key);
-        self.shelf.remove(key);
+        self.flights.doom(&key.borrowed());
+        self.shelf.remove(&key.borrowed());
+        self.forget_further(|| Owed::Key(key.key.clone()));
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// How much is kept, and how long.
 ///
 /// In JSON the keys are `maxEntries`, `maxBytes`, `ttlMs`, `ttlJitterPercent`, `staleWhileRevalidateMs`,
-/// `staleIfErrorMs`, `negativeTtlMs` and `maxWaiters`; unknown keys and impossible values are refused by name.
+/// `staleIfErrorMs`, `negativeTtlMs`, `maxWaiters`, `finishAbandoned`, `tierTimeoutMs` and `tierRestMs`; unknown keys and impossible values are refused by name.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,6 +37,12 @@ pub struct Config {
     pub negative_ttl: Duration,
     /// Most callers that wait for one fetch; 1,024 unless set.
     pub max_waiters: usize,
+    /// Whether a fetch goes on although everyone who waited for it left; it is dropped with the last one unless set.
+    pub finish_abandoned: bool,
+    /// How long a [tier](crate::Tier) may take for one answer; 100 ms unless set.
+    pub tier_timeout: Duration,
+    /// For how long a tier that failed is not asked again; 1 s unless set.
+    pub tier_rest: Duration,
 }
 
 impl Default for Config {
@@ -50,6 +56,9 @@ impl Default for Config {
             stale_if_error: Duration::ZERO,
             negative_ttl: Duration::ZERO,
             max_waiters: 1_024,
+            finish_abandoned: false,
+            tier_timeout: Duration::from_millis(100),
+            tier_rest: Duration::from_secs(1),
         }
     }
 }
@@ -84,10 +93,16 @@ setters! {
     negative_ttl: Duration;
     /// The same with at most this many callers waiting for one fetch.
     max_waiters: usize;
+    /// The same, finishing fetches that everyone left, or not.
+    finish_abandoned: bool;
+    /// The same, giving a tier this long for one answer.
+    tier_timeout: Duration;
+    /// The same, asking a tier that failed again after this.
+    tier_rest: Duration;
 }
 
 /// No duration may be longer: beyond it, adding to the clock would lose its meaning.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl Config {
     /// Checks every value.
@@ -105,11 +120,16 @@ impl Config {
         if self.ttl.is_zero() {
             return refuse("ttlMs", "must be at least 1");
         }
+        if self.tier_timeout.is_zero() {
+            return refuse("tierTimeoutMs", "must be at least 1");
+        }
         for (field, duration) in [
             ("ttlMs", self.ttl),
             ("staleWhileRevalidateMs", self.stale_while_revalidate),
             ("staleIfErrorMs", self.stale_if_error),
             ("negativeTtlMs", self.negative_ttl),
+            ("tierTimeoutMs", self.tier_timeout),
+            ("tierRestMs", self.tier_rest),
         ] {
             if duration > LONGEST {
                 return refuse(field, "must be at most ten years");
@@ -148,6 +168,9 @@ struct Written {
     stale_if_error_ms: u64,
     negative_ttl_ms: u64,
     max_waiters: usize,
+    finish_abandoned: bool,
+    tier_timeout_ms: u64,
+    tier_rest_ms: u64,
 }
 
 impl Default for Written {
@@ -171,6 +194,9 @@ impl From<Config> for Written {
             stale_if_error_ms: millis(config.stale_if_error),
             negative_ttl_ms: millis(config.negative_ttl),
             max_waiters: config.max_waiters,
+            finish_abandoned: config.finish_abandoned,
+            tier_timeout_ms: millis(config.tier_timeout),
+            tier_rest_ms: millis(config.tier_rest),
         }
     }
 }
@@ -187,6 +213,9 @@ impl TryFrom<Written> for Config {
             stale_if_error: Duration::from_millis(written.stale_if_error_ms),
             negative_ttl: Duration::from_millis(written.negative_ttl_ms),
             max_waiters: written.max_waiters,
+            finish_abandoned: written.finish_abandoned,
+            tier_timeout: Duration::from_millis(written.tier_timeout_ms),
+            tier_rest: Duration::from_millis(written.tier_rest_ms),
         };
         config.validate()?;
         Ok(config)

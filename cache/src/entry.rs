@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use toolweir_core::{Freshness, Instant};
 
+use crate::builder::spawn;
 use crate::cache::{Look, Shared};
-use crate::flight::Flight;
-use crate::flights::{Begun, Boarded, Departure, Landed, Outcome};
+use crate::event::Event;
+use crate::flight::{Finisher, Flight};
+use crate::flights::{Begun, Boarded, Landed, Outcome};
 use crate::key::Hashed;
 use crate::slot::Slot;
 use crate::stats::Count;
+use crate::trip::{Removal, Trip, caught, forbid, look};
 use crate::{Failure, Found, Nature};
 
 /// One key of a [`Cache`](crate::Cache), with how its value is to be kept.
@@ -49,13 +52,13 @@ pub struct Entry<'a, K, V: Clone + Send + Sync + 'static> {
 /// A fetched value that says itself how it is to be kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Fetched<V> {
-    value: V,
-    keep: Keep,
-    unshared: bool,
+    pub(crate) value: V,
+    pub(crate) keep: Keep,
+    pub(crate) unshared: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Keep {
+pub(crate) enum Keep {
     Usual,
     For(Duration),
     Not,
@@ -136,6 +139,7 @@ where
         self.shared.flights.doom(&self.key.borrowed());
         let slot = Arc::new(self.slot());
         let ttl = self.ttl.unwrap_or(self.shared.config.ttl);
+        self.shared.pass_on(&self.key, &slot, &value, ttl, self.groups, None);
         self.shared.keep(self.key, slot, Ok(value), ttl);
     }
 
@@ -206,6 +210,7 @@ where
         match boarded {
             Boarded::Leads(waiter) => {
                 counters.add(Count::Miss);
+                self.shared.tell(|| Event::Began { key: &self.key.key });
                 let landed = match waiter.await {
                     Ok(landed) => landed,
                     Err(failure) => return self.stand_in(failure),
@@ -227,6 +232,7 @@ where
             },
             Boarded::Full => {
                 counters.add(Count::Refused);
+                self.shared.tell(|| Event::Refused { key: &self.key.key });
                 self.stand_in(Failure::Overloaded)
             }
         }
@@ -245,14 +251,21 @@ where
                 removal: Removal { shared: shared.clone(), hash: self.key.hash, id: departure.id },
                 key: self.key.clone(),
                 alternate: self.alternate.clone(),
+                groups: if shared.link.is_some() { self.groups.clone() } else { Vec::new() },
                 forbids: self.forbids.clone(),
                 ttl: self.ttl,
                 slot: slot.clone(),
             };
             let work = Box::pin(trip.make(departure, fetch.take()));
-            let (flight, waiter) = Flight::begin(work, || Err(Failure::Panicked));
+            let (flight, waiter) = Flight::begin(work, || Err(Failure::Panicked), self.finisher());
             Begun { key: self.key.clone(), slot, flight, waiter }
         })
+    }
+
+    /// Who goes on waiting for a fetch that everyone else left.
+    fn finisher(&self) -> Option<Finisher<Outcome<V>>> {
+        let by = self.shared.spawn.clone().filter(|_| self.shared.config.finish_abandoned)?;
+        Some(Box::new(move |waiter| spawn(&by, Box::pin(async move { drop(waiter.await) }))))
     }
 
     fn slot(&self) -> Slot<V> {
@@ -269,11 +282,12 @@ where
     async fn revalidate(self, boarded: Boarded<V>, old: V) -> Result<Found<V>, Failure> {
         let stale = |value| {
             self.shared.counters.add(Count::Stale);
+            self.shared.tell(|| Event::Stale { key: &self.key.key });
             Ok(Found { value, freshness: Freshness::Stale })
         };
         let Boarded::Leads(waiter) = boarded else { return stale(old) };
-        if let Some(spawn) = &self.shared.spawn {
-            spawn(Box::pin(async move { drop(waiter.await) }));
+        if let Some(by) = &self.shared.spawn {
+            spawn(by, Box::pin(async move { drop(waiter.await) }));
             return stale(old);
         }
         match waiter.await {
@@ -293,6 +307,7 @@ where
             && past < self.shared.config.stale_if_error
         {
             self.shared.counters.add(Count::Stale);
+            self.shared.tell(|| Event::Stale { key: &self.key.key });
             return Ok(Found { value, freshness: Freshness::Stale });
         }
         Err(failure)
@@ -305,12 +320,12 @@ where
     {
         self.shared.counters.add(Count::Miss);
         let Some(fetch) = fetch else { return Err(Failure::Panicked) }; // only a leader gives its fetch away
-        match fetch.await {
+        match caught(fetch).await {
             Ok(landing) => {
                 Ok(Found { value: landing.fetched.value, freshness: Freshness::Fetched })
             }
             Err(failure) => {
-                self.shared.counters.add(Count::Failure);
+                self.shared.failed(&self.key.key, &failure);
                 if failure.nature() == Nature::Forbidden {
                     forbid(
                         self.shared,
@@ -322,140 +337,6 @@ where
                 Err(failure)
             }
         }
-    }
-}
-
-/// What is stored under the key, or else under its alternate.
-fn look<K, V>(
-    shared: &Shared<K, V>,
-    key: &Hashed<K>,
-    alternate: Option<&Hashed<K>>,
-    now: Instant,
-) -> Look<V>
-where
-    K: Eq + Hash + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    let look = |key: &Hashed<K>| match shared.look(&key.borrowed(), now) {
-        Look::Fresh(value) | Look::Old(value, _) if !(shared.admits)(&key.key, &value) => {
-            Look::Nothing
-        }
-        seen => seen,
-    };
-    let first = look(key);
-    match (&first, alternate) {
-        (Look::Fresh(_) | Look::Negative(_), _) | (_, None) => first,
-        (Look::Old(..) | Look::Nothing, Some(alternate)) => match look(alternate) {
-            Look::Nothing => first,
-            second => second,
-        },
-    }
-}
-
-/// Drops all that a caller who may not have it might otherwise be given.
-fn forbid<K, V>(
-    shared: &Shared<K, V>,
-    key: &Hashed<K>,
-    alternate: Option<&Hashed<K>>,
-    group: Option<&str>,
-) where
-    K: Eq + Hash + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    shared.remove(&key.borrowed());
-    if let Some(alternate) = alternate {
-        shared.remove(&alternate.borrowed());
-    }
-    if let Some(group) = group {
-        shared.groups.invalidate(group);
-    }
-}
-
-/// All that a flight needs once its first caller may have gone.
-struct Trip<K, V>
-where
-    K: Eq + Hash + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    removal: Removal<K, V>,
-    key: Hashed<K>,
-    alternate: Option<Hashed<K>>,
-    forbids: Option<Arc<str>>,
-    ttl: Option<Duration>,
-    slot: Arc<Slot<V>>,
-}
-
-impl<K, V> Trip<K, V>
-where
-    K: Eq + Hash + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    async fn make<F>(self, departure: Departure, fetch: Option<F>) -> Outcome<V>
-    where
-        F: Future<Output = Result<Landing<K, V>, Failure>>,
-    {
-        let shared = &self.removal.shared;
-        if departure.ask_again {
-            // Another flight ended between this caller's look into the store and its departure.
-            let now = shared.clock.now();
-            if let Look::Fresh(value) = look(shared, &self.key, self.alternate.as_ref(), now) {
-                return Ok(Landed { value, stored_before: true, unshared: false });
-            }
-        }
-        let Some(fetch) = fetch else { return Err(Failure::Panicked) }; // whoever departs brings one
-        match fetch.await {
-            Ok(Landing { fetched: Fetched { value, keep, unshared }, store_as }) => {
-                let ttl = match keep {
-                    Keep::Usual => Some(self.ttl.unwrap_or(shared.config.ttl)),
-                    Keep::For(ttl) => Some(ttl),
-                    Keep::Not => None,
-                };
-                if let Some(ttl) = ttl {
-                    let key = store_as.unwrap_or(self.key);
-                    shared.keep(key, self.slot, Ok(value.clone()), ttl);
-                }
-                Ok(Landed { value, stored_before: false, unshared })
-            }
-            Err(failure) => {
-                shared.counters.add(Count::Failure);
-                match failure.nature() {
-                    Nature::Forbidden => {
-                        let group = self.forbids.as_deref();
-                        forbid(shared, &self.key, self.alternate.as_ref(), group);
-                    }
-                    Nature::Lasting if !shared.config.negative_ttl.is_zero() => {
-                        let ttl = shared.config.negative_ttl;
-                        shared.keep(self.key, self.slot, Err(failure.clone()), ttl);
-                    }
-                    Nature::Lasting | Nature::Outage => {}
-                }
-                Err(failure)
-            }
-        }
-    }
-}
-
-/// Takes the flight out of its table however it ends: done, panicked, or left by all.
-struct Removal<K, V>
-where
-    K: Eq + Hash + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    shared: Arc<Shared<K, V>>,
-    hash: u64,
-    id: u64,
-}
-
-impl<K, V> Drop for Removal<K, V>
-where
-    K: Eq + Hash + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.shared.counters.add(Count::Failure);
-        }
-        self.shared.flights.end(self.hash, self.id);
     }
 }
 

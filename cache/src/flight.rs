@@ -9,6 +9,8 @@
 //!         Polling -> Done     it returned, or panicked
 //! Idle -> Closed              the last waiter left
 //! ```
+//!
+//! A flight that is to be finished in any case is handed, when its last waiter leaves, to one that only waits.
 
 use std::fmt;
 use std::future::Future;
@@ -28,11 +30,16 @@ pub(crate) struct Flight<T> {
     panicked: fn() -> T,
 }
 
+/// Waits for a flight that everyone else left.
+pub(crate) type Finisher<T> = Box<dyn FnOnce(Waiter<T>) + Send>;
+
 struct State<T> {
     stage: Stage<T>,
     /// Whether the fetch asked to be polled since it last was.
     woken: bool,
     waiters: Waiters,
+    /// Takes the place of the last waiter that leaves, once.
+    finisher: Option<Finisher<T>>,
 }
 
 enum Stage<T> {
@@ -53,11 +60,15 @@ pub(crate) enum NotJoined {
 
 impl<T: Clone + Send + Sync + 'static> Flight<T> {
     /// A flight of `work` with its first waiter.
-    pub(crate) fn begin(work: Work<T>, panicked: fn() -> T) -> (Arc<Self>, Waiter<T>) {
+    pub(crate) fn begin(
+        work: Work<T>,
+        panicked: fn() -> T,
+        finisher: Option<Finisher<T>>,
+    ) -> (Arc<Self>, Waiter<T>) {
         let mut waiters = Waiters::default();
         let place = waiters.enter();
         let flight = Arc::new(Self {
-            state: Mutex::new(State { stage: Stage::Idle(work), woken: true, waiters }),
+            state: Mutex::new(State { stage: Stage::Idle(work), woken: true, waiters, finisher }),
             outcome: OnceLock::new(),
             panicked,
         });
@@ -143,9 +154,18 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
         wake(wakers);
         outcome
     }
+}
 
-    fn leave(&self, place: usize) {
+impl<T> Flight<T> {
+    fn leave(self: &Arc<Self>, place: usize) {
         let mut state = self.lock();
+        if state.waiters.count == 1
+            && !matches!(state.stage, Stage::Done)
+            && let Some(finisher) = state.finisher.take()
+        {
+            drop(state);
+            return finisher(Waiter { flight: self.clone(), place });
+        }
         let waker = state.waiters.leave(place);
         let work = if state.waiters.count == 0 && matches!(state.stage, Stage::Idle(_)) {
             Some(mem::replace(&mut state.stage, Stage::Closed))
@@ -158,9 +178,7 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
         wake(wakers);
         drop((waker, work));
     }
-}
 
-impl<T> Flight<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -194,7 +212,7 @@ fn wake(wakers: Vec<Waker>) {
 }
 
 /// Drops what belongs to the user's code; a panic of its destructor ends here.
-fn drop_quietly<D>(dropped: D) {
+pub(crate) fn drop_quietly<D>(dropped: D) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(dropped))) {
         // A payload whose own destructor panics is the one thing left that could get out.
         mem::forget(panic);
@@ -202,7 +220,7 @@ fn drop_quietly<D>(dropped: D) {
 }
 
 /// One caller's wait for a flight.
-pub(crate) struct Waiter<T: Clone + Send + Sync + 'static> {
+pub(crate) struct Waiter<T> {
     flight: Arc<Flight<T>>,
     place: usize,
 }
@@ -214,7 +232,7 @@ impl<T: Clone + Send + Sync + 'static> Future for Waiter<T> {
     }
 }
 
-impl<T: Clone + Send + Sync + 'static> Drop for Waiter<T> {
+impl<T> Drop for Waiter<T> {
     fn drop(&mut self) {
         self.flight.leave(self.place);
     }

@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod config;
+mod event;
 mod failure;
 mod stats;
 // one fetch a key
@@ -12,11 +13,16 @@ mod group;
 mod key;
 mod shelf;
 mod slot;
+// where else things are stored
+mod desk;
+mod link;
+mod tier;
 // the cache itself
 mod builder;
 mod cache;
 mod cached;
 mod entry;
+mod trip;
 // MCP
 mod canonical;
 mod reply;
@@ -28,7 +34,9 @@ pub use self::{
     canonical::{NoKey, canonical},
     config::{Config, ConfigError},
     entry::{Entry, Fetched},
+    event::Event,
     failure::{Failure, Nature},
-    reply::{ReplyCache, call_key},
+    reply::{Kept, ReplyCache, call_key},
     stats::Stats,
+    tier::{Epochs, Forget, Sought, Terms, Tier, TierError},
 };

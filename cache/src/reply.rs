@@ -44,15 +44,26 @@ use crate::{Builder, Cache, Config, ConfigError, Failure, Fetched, NoKey, Stats}
 #[derive(Clone, Debug)]
 pub struct ReplyCache(Cache<CacheKey, Kept>);
 
-/// A reply as it is stored.
+/// A reply as it is stored, here and in a further [tier](crate::Tier).
+///
+/// A tier hands back what it was given. Whom a reply may reach is looked at again on every read, so one that it
+/// confuses with another's reaches nobody.
 #[derive(Clone, Debug)]
-struct Kept {
-    reply: Reply,
+#[non_exhaustive]
+pub struct Kept {
+    /// The reply.
+    pub reply: Reply,
     /// For whom it was fetched.
-    owner: Option<Principal>,
+    pub owner: Option<Principal>,
 }
 
 impl Kept {
+    /// A reply that was fetched for `owner`.
+    #[must_use]
+    pub fn new(reply: Reply, owner: Option<Principal>) -> Self {
+        Self { reply, owner }
+    }
+
     fn into_reply(self, freshness: Freshness) -> Reply {
         let mut reply = self.reply;
         reply.freshness = freshness;
@@ -77,7 +88,11 @@ impl ReplyCache {
         Self::build(Builder::new(config).clock(clock))
     }
 
-    fn build(builder: Builder<CacheKey, Kept>) -> Result<Self, ConfigError> {
+    /// A cache of what [`Cache::builder`] puts together: with a spawner, a listener, a further tier.
+    ///
+    /// # Errors
+    /// Fails where the configuration cannot be used, and names the field.
+    pub fn build(builder: Builder<CacheKey, Kept>) -> Result<Self, ConfigError> {
         builder.weigher(weigh).admits(may_have).build().map(Self)
     }
 

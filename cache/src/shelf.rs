@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use equivalent::Equivalent;
+use moka::notification::RemovalCause;
 use moka::sync::Cache as Moka;
 
 use crate::Config;
+use crate::event::{Event, Listener};
 use crate::key::{Carried, Hashed, HashedRef};
 use crate::slot::Slot;
 
@@ -57,12 +59,19 @@ where
     K: Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, listener: Option<Listener<K>>) -> Self {
         let scale = Scale::new(config);
-        let entries = Moka::builder()
+        let mut builder = Moka::builder()
             .max_capacity(scale.capacity)
-            .weigher(|_, slot: &Arc<Slot<V>>| slot.content().map_or(0, |content| content.weight))
-            .build_with_hasher(Carried);
+            .weigher(|_, slot: &Arc<Slot<V>>| slot.content().map_or(0, |content| content.weight));
+        if let Some(listener) = listener {
+            builder = builder.eviction_listener(move |key: Arc<Hashed<K>>, _, cause| {
+                if cause == RemovalCause::Size {
+                    listener.hear(&Event::Evicted { key: &key.key });
+                }
+            });
+        }
+        let entries = builder.build_with_hasher(Carried);
         Self { entries, scale, untidied: AtomicU64::new(0) }
     }
 

@@ -30,6 +30,16 @@ pub struct Stats {
     pub in_flight: usize,
     /// Groups known now.
     pub groups: usize,
+    /// Found by the further tier; counted as misses, too.
+    pub tier_hits: u64,
+    /// Not found by the further tier either.
+    pub tier_misses: u64,
+    /// How often the further tier failed, was late or panicked.
+    pub tier_failures: u64,
+    /// Values that were not written to the further tier, since it rested or too much waited.
+    pub tier_dropped: u64,
+    /// What the further tier is still to be told.
+    pub tier_pending: usize,
 }
 
 /// What is counted.

@@ -14,7 +14,8 @@ fn every_key_is_read_and_the_rest_is_default() {
     assert_eq!(
         read(
             r#"{"maxEntries": 10, "maxBytes": 2000, "ttlMs": 5, "ttlJitterPercent": 10,
-                "staleWhileRevalidateMs": 6, "staleIfErrorMs": 7, "negativeTtlMs": 8, "maxWaiters": 9}"#
+                "staleWhileRevalidateMs": 6, "staleIfErrorMs": 7, "negativeTtlMs": 8, "maxWaiters": 9,
+                "finishAbandoned": true, "tierTimeoutMs": 11, "tierRestMs": 12}"#
         )
         .unwrap(),
         Config::default()
@@ -26,6 +27,9 @@ fn every_key_is_read_and_the_rest_is_default() {
             .stale_if_error(Duration::from_millis(7))
             .negative_ttl(Duration::from_millis(8))
             .max_waiters(9)
+            .finish_abandoned(true)
+            .tier_timeout(Duration::from_millis(11))
+            .tier_rest(Duration::from_millis(12))
     );
     let config = Config::default().ttl(Duration::from_secs(1)).max_entries(7);
     assert_eq!(read(&serde_json::to_string(&config).unwrap()).unwrap(), config);
@@ -49,6 +53,9 @@ fn what_cannot_be_used_is_refused_by_name() {
         (r#"{"negativeTtlMs": 1000000000000}"#, "negativeTtlMs"),
         (r#"{"ttlJitterPercent": 101}"#, "ttlJitterPercent"),
         (r#"{"maxWaiters": 0}"#, "maxWaiters"),
+        (r#"{"tierTimeoutMs": 0}"#, "tierTimeoutMs"),
+        (r#"{"tierTimeoutMs": 1000000000000}"#, "tierTimeoutMs"),
+        (r#"{"tierRestMs": 1000000000000}"#, "tierRestMs"),
         (r#"{"ttl": 5}"#, "`ttl`"),
     ] {
         let error = read(json).unwrap_err();

@@ -7,8 +7,8 @@ use std::task::Poll;
 
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
-use toolweir_cache::{Config, Failure};
-use toolweir_core::Freshness;
+use toolweir_cache::{Cache, Config, Failure};
+use toolweir_core::{Freshness, TokioClock};
 
 use crate::support::{MS, Numbers, Source, key, numbers};
 
@@ -54,22 +54,75 @@ async fn a_flight_survives_its_leader() {
     at_rest(&cache);
 }
 
-/// Five callers that each wait 20 ms for a fetch of 50 ms, each coming before the one before it leaves.
+/// Five callers with 20 ms each and a fetch of 50 ms: one fetch where they come together; where each comes before
+/// the one before it leaves, with a value at its end; and where each comes after the one before it left, too, if
+/// fetches are to be finished.
 #[tokio::test(start_paused = true)]
-async fn impatient_callers_cause_one_fetch() {
-    let (cache, source) = (numbers(Config::default()), Source::default());
-    let mut callers = JoinSet::new();
-    for number in 0..5u32 {
-        let (cache, fetch) = (cache.clone(), source.ask(1, 50 * MS));
-        callers.spawn(async move {
-            sleep(number * 10 * MS).await;
-            timeout(20 * MS, cache.get_or_fetch(key("k"), fetch)).await
-        });
+async fn p6_a_flight_survives_its_caller_and_five_impatient_callers_cause_one_fetch() {
+    // How far apart they come; whether fetches are finished; how many are; how many callers get the value.
+    for (apart, finish, answered, served) in
+        [(0, false, 0, 0), (0, true, 1, 0), (10, false, 1, 2), (25, true, 1, 3)]
+    {
+        let cache: Numbers = Cache::builder(Config::default().finish_abandoned(finish))
+            .clock(TokioClock)
+            .spawner(|work| drop(tokio::spawn(work)))
+            .build()
+            .unwrap();
+        let (source, mut callers) = (Source::default(), JoinSet::new());
+        for number in 0..5u32 {
+            let (cache, fetch) = (cache.clone(), source.ask(1, 50 * MS));
+            callers.spawn(async move {
+                sleep(number * apart * MS).await;
+                timeout(20 * MS, cache.get_or_fetch(key("k"), fetch)).await
+            });
+        }
+        let results = callers.join_all().await;
+        let in_time = results.iter().filter(|result| result.is_ok()).count();
+        assert_eq!(in_time, served, "{apart} ms apart");
+        sleep(100 * MS).await;
+        assert_eq!(
+            (source.asked(), source.answered()),
+            (1, answered),
+            "{apart} ms apart, {finish}"
+        );
+        assert_eq!(cache.get("k"), (answered > 0).then_some(1));
+        at_rest(&cache);
     }
-    let results = callers.join_all().await;
-    assert_eq!(source.asked(), 1);
-    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 2, "those from 30 ms on");
-    assert_eq!(cache.get("k"), Some(1));
+}
+
+/// An abandoned fetch that is to be finished is still invalidated, and still ends with its runtime.
+#[tokio::test(start_paused = true)]
+async fn a_finished_fetch_is_no_zombie() {
+    let cache: Numbers = Cache::builder(Config::default().finish_abandoned(true))
+        .clock(TokioClock)
+        .spawner(|work| drop(tokio::spawn(work)))
+        .build()
+        .unwrap();
+    let source = Source::default();
+    let ask = || cache.entry(key("k")).group("g").fetch(source.ask(1, 50 * MS));
+    assert!(timeout(20 * MS, ask()).await.is_err());
+    assert_eq!(cache.stats().in_flight, 1);
+    cache.invalidate("g");
+    sleep(100 * MS).await;
+    assert_eq!((cache.get("k"), source.answered()), (None, 1));
+    at_rest(&cache);
+    // Where nothing runs it, it is dropped, as without.
+    let nowhere: Numbers = Cache::builder(Config::default().finish_abandoned(true))
+        .clock(TokioClock)
+        .spawner(drop)
+        .build()
+        .unwrap();
+    let asked = nowhere.get_or_fetch(key("k"), source.ask(1, 50 * MS));
+    assert!(timeout(20 * MS, asked).await.is_err());
+    at_rest(&nowhere);
+    let broken: Numbers = Cache::builder(Config::default().finish_abandoned(true))
+        .clock(TokioClock)
+        .spawner(|_| std::panic::resume_unwind(Box::new("no runtime")))
+        .build()
+        .unwrap();
+    let asked = broken.get_or_fetch(key("k"), source.ask(1, 50 * MS));
+    assert!(timeout(20 * MS, asked).await.is_err());
+    at_rest(&broken);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,10 +5,13 @@
 mod bounds;
 mod canonical;
 mod config;
+mod events;
 mod flight;
 mod model;
+mod principals;
 mod reply;
 mod stale;
 mod support;
 mod threads;
+mod tier;
 mod time;

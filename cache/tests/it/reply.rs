@@ -117,6 +117,21 @@ async fn a_panicking_fetch_is_an_internal_error() {
     assert_eq!(cache.stats().in_flight, 0);
 }
 
+/// Who had waited for a reply that turned out to be another's fetches alone, and a panic of that fetch went through
+/// to the caller, where in a shared flight it was an error.
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_a_fetch_alone_is_an_error() {
+    let cache = cache(Config::default());
+    let broken: Fetch = Box::pin(async { panic!("the server's adapter is broken") });
+    let (first, second) = tokio::join!(
+        cache.get_or_fetch(lookup(None), ready(Ok(reply("private", |_| ())))),
+        cache.get_or_fetch(lookup(None), broken),
+    );
+    assert_eq!(first.unwrap().freshness, Fetched);
+    assert_eq!(second.unwrap_err().kind(), Kind::Internal);
+    assert_eq!((cache.stats().failures, cache.stats().in_flight), (1, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn private_replies_stay_with_their_principal() {
     let cache = cache(Config::default());
