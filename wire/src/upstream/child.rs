@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt;
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, Command};
 use toolweir_core::{Error, Kind};
+
+use super::source::Ends;
 
 /// A program to be started: argument by argument, without a shell.
 ///
@@ -80,7 +82,7 @@ impl Program {
     }
 
     /// Starts the program in a process group of its own.
-    pub(super) fn spawn(&self) -> Result<Spawned, Error> {
+    pub(super) fn spawn(&self) -> Result<Ends, Error> {
         let mut command = Command::new(&self.command);
         command
             .args(&self.args)
@@ -109,9 +111,11 @@ impl Program {
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let process = Process { child, group };
         match (stdin, stdout, stderr) {
-            (Some(stdin), Some(stdout), Some(stderr)) => {
-                Ok(Spawned { process, stdin, stdout, stderr })
-            }
+            (Some(stdin), Some(stdout), Some(stderr)) => Ok(Ends {
+                input: Box::new(stdin),
+                output: Box::new(stdout),
+                process: Some((process, stderr)),
+            }),
             _ => Err(Error::new(Kind::Internal).message("a child without pipes").unsent()),
         }
     }
@@ -131,14 +135,6 @@ impl fmt::Debug for Program {
             .field("env", &names)
             .finish_non_exhaustive()
     }
-}
-
-/// A started program and its pipes.
-pub(super) struct Spawned {
-    pub(super) process: Process,
-    pub(super) stdin: ChildStdin,
-    pub(super) stdout: ChildStdout,
-    pub(super) stderr: ChildStderr,
 }
 
 /// A running child. Dropping it kills its whole process group.

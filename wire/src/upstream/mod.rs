@@ -9,6 +9,7 @@ mod listening;
 mod outgoing;
 mod parameters;
 mod salvage;
+mod source;
 mod stdio;
 mod subscribers;
 mod waiting;

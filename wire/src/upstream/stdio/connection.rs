@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use tokio::io::AsyncWriteExt;
-use tokio::process::ChildStdin;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -17,11 +16,12 @@ use super::hears::Hears;
 use super::listen::Link as Listening;
 use crate::Limits;
 use crate::message::{self, Id};
-use crate::upstream::child::{LastWords, Process, Program};
+use crate::upstream::child::{LastWords, Process};
 use crate::upstream::handshake::{Agreed, Link};
 use crate::upstream::keeper::{AbortOnDrop, Ends};
 use crate::upstream::listening::{self, Wishes};
 use crate::upstream::outgoing::Outgoing;
+use crate::upstream::source::Source;
 use crate::upstream::subscribers::Subscribers;
 use crate::upstream::until;
 use crate::upstream::waiting::{Origin, Waiting};
@@ -60,18 +60,19 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Starts the program; `on_end` is called once, when it has ended, with the reason and the reason
+    /// Starts the program, or opens the streams; `on_end` is called once, when it has ended, with the reason and the reason
     /// in full. The task that ends with the child is one of
     /// `children`.
     pub(super) fn start(
         name: &Arc<str>,
-        program: &Program,
+        source: &Source,
         limits: &Limits,
         children: &TaskTracker,
         subscribers: Arc<Subscribers>,
         on_end: impl FnOnce(&Self, &Error, &Error) + Send + 'static,
     ) -> Result<Arc<Self>, Error> {
-        let spawned = program.spawn()?;
+        let ends = source.open()?;
+        let (process, stderr) = ends.process.unzip();
         let (writer, queue) = mpsc::channel(WRITE_QUEUE);
         let waiting = Arc::new(Waiting::new(limits.in_flight));
         let connection = Arc::new(Self {
@@ -79,7 +80,7 @@ impl Connection {
             writer: writer.clone(),
             ids: AtomicU64::new(1),
             agreed: OnceLock::new(),
-            process_id: spawned.process.id(),
+            process_id: process.as_ref().and_then(Process::id),
             message_cap: limits.message,
             stop: CancellationToken::new(),
             kill: CancellationToken::new(),
@@ -89,10 +90,10 @@ impl Connection {
         });
         let words = LastWords::default();
         let mut pipes = JoinSet::new();
-        pipes.spawn(
-            words.clone().drain(name.clone(), spawned.stderr, program.secrets()).then_nothing(),
-        );
-        let writing = pipes.spawn(write(queue, spawned.stdin, waiting.clone(), limits.write));
+        if let Some(stderr) = stderr {
+            pipes.spawn(words.clone().drain(name.clone(), stderr, source.secrets()).then_nothing());
+        }
+        let writing = pipes.spawn(write(queue, ends.input, waiting.clone(), limits.write));
         let hears = Hears {
             name: name.clone(),
             waiting,
@@ -100,10 +101,10 @@ impl Connection {
             subscribers,
             limits: limits.clone(),
         };
-        pipes.spawn(hears.read(spawned.stdout));
+        pipes.spawn(hears.read(ends.output));
         let supervisor = Supervisor {
             connection: Arc::downgrade(&connection),
-            process: spawned.process,
+            process,
             pipes,
             writing,
             words,
@@ -278,7 +279,7 @@ impl Drop for Stay<'_> {
 /// Writes messages to the child, one a line. Ends when it cannot, or when nobody can send any more.
 async fn write(
     mut queue: mpsc::Receiver<Item>,
-    mut stdin: ChildStdin,
+    mut stdin: impl AsyncWrite + Unpin,
     waiting: Arc<Waiting>,
     patience: Duration,
 ) -> Option<Error> {
@@ -305,7 +306,8 @@ async fn write(
 /// Owns the child and the tasks at its pipes.
 struct Supervisor {
     connection: Weak<Connection>,
-    process: Process,
+    /// Where it is a child.
+    process: Option<Process>,
     pipes: JoinSet<Option<Error>>,
     writing: AbortHandle,
     words: LastWords,
@@ -320,14 +322,15 @@ impl Supervisor {
                 biased;
                 () = self.kill.cancelled() => break Error::new(Kind::Closed),
                 () = self.stop.cancelled() => break Error::new(Kind::Closed),
-                status = self.process.wait() => break self.explain(status).await,
+                status = ended(&mut self.process) => break self.explain(status).await,
                 pipe = self.pipes.join_next() => match pipe {
                     // stderr may be closed early, and a broken stdin shows in the child's end.
                     Some(Ok(None)) => {}
                     Some(Ok(Some(error))) => {
                         // A child that ends closes its pipes first; its status and last words tell more.
+                        let Some(process) = &mut self.process else { break error };
                         let soon = Duration::from_millis(200);
-                        break match tokio::time::timeout(soon, self.process.wait()).await {
+                        break match tokio::time::timeout(soon, process.wait()).await {
                             Ok(status) => self.explain(status).await,
                             Err(_) => error,
                         };
@@ -351,13 +354,14 @@ impl Supervisor {
             on_end(&connection, &error, &full);
         }
         self.pipes.shutdown().await; // closes stdin
+        let Some(mut process) = self.process else { return };
         let ended = tokio::select! {
             biased;
             () = self.kill.cancelled() => false,
-            _ = self.process.end(END_PATIENCE) => true,
+            _ = process.end(END_PATIENCE) => true,
         };
         if !ended {
-            self.process.kill().await;
+            process.kill().await;
         }
     }
 
@@ -373,6 +377,14 @@ impl Supervisor {
             Err(error) => format!("the server ended ({error})"),
         };
         Error::new(Kind::Disconnected).message(text)
+    }
+}
+
+/// Waits for a child's end; without one for ever. Cancel-safe.
+async fn ended(process: &mut Option<Process>) -> std::io::Result<std::process::ExitStatus> {
+    match process {
+        Some(process) => process.wait().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::process::ChildStdout;
+use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use toolweir_core::{Clock, Error, Kind, Notification, RawJson, ServerMessage, TokioClock};
@@ -35,7 +35,7 @@ pub(super) struct Hears {
 
 impl Hears {
     /// Reads lines until the child closes its stdout.
-    pub(super) async fn read(self, stdout: ChildStdout) -> Option<Error> {
+    pub(super) async fn read(self, stdout: impl AsyncRead + Unpin) -> Option<Error> {
         let mut lines = Lines::new(stdout, self.limits.message);
         let mut requests = Requests::default();
         loop {

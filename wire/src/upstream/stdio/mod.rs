@@ -1,14 +1,17 @@
-//! A server reached over stdio: a child process that is started when it is needed and again when it has ended.
+//! A server reached over stdio: a child process that is started when it is needed and again when it has ended, or any
+//! other pair of streams.
 
 mod connection;
 mod hears;
 mod listen;
 
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::TaskTracker;
 use toolweir_core::{
     Call, Error, Instant, Kind, Method, Notification, Reply, Server, ServerInfo, ServerMessage,
@@ -20,6 +23,7 @@ use super::child::Program;
 use super::handshake::{self, Agreed};
 use super::keeper::Keeper;
 use super::listening::Wishes;
+use super::source::Source;
 use super::subscribers::Subscribers;
 use super::{Options, bridge, outgoing};
 use crate::message;
@@ -41,14 +45,14 @@ struct Inner {
 /// What an attempt to connect needs. It does not hold the server, whose end ends the attempt too.
 struct Recipe {
     name: Arc<str>,
-    program: Program,
+    source: Source,
     options: Options,
     subscribers: Arc<Subscribers>,
     /// Resources whose updates are wanted of a modern child.
     wishes: Arc<Wishes>,
     /// A task for every child that has not ended.
     children: TaskTracker,
-    /// The program ended when it was asked in the modern way, so it is not asked so again.
+    /// The server ended when it was asked in the modern way, so it is not asked so again.
     legacy_only: AtomicBool,
 }
 
@@ -56,9 +60,44 @@ impl StdioServer {
     /// A server called `name` that `program` runs. Nothing is started yet.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, program: Program, options: Options) -> Self {
+        Self::with(name.into(), Source::Program(program), options)
+    }
+
+    /// A server called `name` at the other end of the streams that `open` gives: what it writes, and what it reads.
+    ///
+    /// For a server in this program (its other end is [`serve_stdio`](crate::serve_stdio)), behind a socket, or in a test
+    /// that moves time by hand. Nothing is opened yet; after a loss `open` is asked again, with growing pauses while it
+    /// fails. A server ends when either stream does.
+    ///
+    /// ```
+    /// # use toolweir_wire::{Options, Service, StdioServer, serve_stdio};
+    /// # fn example(service: Service) {
+    /// let open = move || {
+    ///     let (near, far) = tokio::io::duplex(64 << 10);
+    ///     let (input, output) = tokio::io::split(far);
+    ///     tokio::spawn(serve_stdio(service.clone(), input, output));
+    ///     Ok(tokio::io::split(near))
+    /// };
+    /// let server = StdioServer::over("inside", open, Options::default());
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn over<R, W>(
+        name: impl Into<Arc<str>>,
+        open: impl Fn() -> io::Result<(R, W)> + Send + Sync + 'static,
+        options: Options,
+    ) -> Self
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        Self::with(name.into(), Source::streams(open), options)
+    }
+
+    fn with(name: Arc<str>, source: Source, options: Options) -> Self {
         let recipe = Recipe {
-            name: name.into(),
-            program,
+            name,
+            source,
             options,
             subscribers: Arc::default(),
             wishes: Arc::default(),
@@ -130,7 +169,7 @@ impl Recipe {
         };
         Connection::start(
             &self.name,
-            &self.program,
+            &self.source,
             &self.options.limits,
             &self.children,
             self.subscribers.clone(),
@@ -215,7 +254,7 @@ impl fmt::Debug for StdioServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StdioServer")
             .field("name", &self.0.recipe.name)
-            .field("program", &self.0.recipe.program)
+            .field("source", &self.0.recipe.source)
             .finish_non_exhaustive()
     }
 }
