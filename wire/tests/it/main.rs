@@ -2,4 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without")]
 
 mod listen;
+#[path = "../peer/mod.rs"]
+mod peer;
 mod upstream;

@@ -2,9 +2,9 @@
 
 use toolweir_wire::{Access, HttpListener, Service};
 
-use super::client::Client;
 use super::server::Scripted;
 use super::{initialize, start};
+use crate::peer::client::Client;
 
 const NONE: &str = "-";
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use toolweir_wire::Limits;
 
-use super::client::Client;
 use super::{Pair, initialize, open, start, tool, within};
+use crate::peer::client::Client;
 
 fn short() -> Limits {
     let mut limits = Limits::default();

@@ -7,8 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use toolweir_wire::Limits;
 
-use super::client::Client;
 use super::{call, initialize, modern, modern_headers, modern_with, open, start, tool, within};
+use crate::peer::client::Client;
 
 /// All that comes until the other side closes.
 async fn rest(stream: &mut TcpStream) -> String {

@@ -1,6 +1,5 @@
 //! The side that faces clients.
 
-mod client;
 mod gate;
 mod legacy;
 mod life;
@@ -12,22 +11,16 @@ mod server;
 mod stdio;
 mod streams;
 
-use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use toolweir_wire::{HttpListener, Limits, Service};
 
-use self::client::Client;
 use self::server::Scripted;
+use crate::peer::client::{self, Client};
+use crate::peer::within;
 
 /// A header's name and value.
 type Pair<'a> = (&'a str, &'a str);
-
-/// Fails a test that would hang.
-async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("the test hangs")
-}
 
 /// A listener on any port, with its server.
 async fn start(limits: Limits) -> (HttpListener, Arc<Scripted>) {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::client::Client;
 use super::{Pair, VERSION, call, modern, modern_headers, modern_with, start};
+use crate::peer::client::Client;
 
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use toolweir_wire::{Access, Page, PagesListener};
 
-use super::client::Client;
 use super::{Pair, within};
+use crate::peer::client::Client;
 
 #[tokio::test]
 async fn pages_are_given_by_get_behind_the_gate() {

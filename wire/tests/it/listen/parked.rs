@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use toolweir_wire::Limits;
 
-use super::client::Client;
 use super::stdio::Client as Stdio;
 use super::{VERSION, modern_headers, start};
+use crate::peer::client::Client;
 
 /// Everything that a client can be asked.
 const ALL: &str = r#"{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}"#;

@@ -3,8 +3,8 @@
 use serde_json::json;
 use toolweir_wire::{HttpListener, Limits};
 
-use super::client::{Answer, Client};
 use super::{open, start, tool};
+use crate::peer::client::{Answer, Client};
 
 const TOKEN: &str = r#""progressToken":"t""#;
 

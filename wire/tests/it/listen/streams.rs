@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use toolweir_wire::Limits;
 
-use super::client::Client;
 use super::{call, modern_headers, modern_with, open, start, tool};
+use crate::peer::client::Client;
 
 const TOKEN: &str = r#","progressToken":"t""#;
 

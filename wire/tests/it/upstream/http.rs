@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use toolweir_wire::Limits;
 
-use super::web::{Answer, EVENTS, Seen, Web, http, json_ok, legacy, modern, result};
 use super::*;
+use crate::peer::http::{Answer, EVENTS, Seen, Web, http, json_ok, legacy, modern, result};
 
 #[tokio::test]
 async fn a_legacy_session_is_kept() {

@@ -147,7 +147,8 @@ fn descriptors() -> usize {
 async fn a_child_sees_an_allowed_environment_only() {
     let allowed = |name: &str| {
         let few = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "TZ", "TMPDIR"];
-        let ours = ["GIVEN", peer::SCRIPT, "TEMP", "TMP", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+        let ours =
+            ["GIVEN", crate::peer::server::SCRIPT, "TEMP", "TMP", "SSL_CERT_FILE", "SSL_CERT_DIR"];
         few.contains(&name)
             || ours.contains(&name)
             || ["LC_", "XDG_", "NODE_EXTRA_CA_CERTS"].iter().any(|start| name.starts_with(start))

@@ -1,14 +1,15 @@
 //! The side that faces servers.
 
 mod calls;
+mod faults;
 mod hostile;
 mod http;
 mod life;
-mod peer;
+mod over;
+
 mod resume;
 mod shake;
 mod streams;
-mod web;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,22 +22,13 @@ use toolweir_core::{
     Call, Clock, Error, Instant, Kind, Method, Notification, Peer, RawJson, Reply, Server,
     ServerMessage, Subscriber, TokioClock,
 };
-use toolweir_wire::{Endpoint, HttpServer, Options, Program, StdioServer};
+use toolweir_wire::{Endpoint, HttpServer, Limits, Options, Program, StdioServer};
 
-/// Fails a test that would hang.
-async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("the test hangs")
-}
+use crate::peer::server::program;
+use crate::peer::within;
 
 fn soon() -> Instant {
     TokioClock.now() + Duration::from_secs(20)
-}
-
-/// This test binary as a server that plays `script`.
-fn program(script: &str) -> Program {
-    Program::new(std::env::current_exe().unwrap())
-        .args(["--exact", "upstream::peer::peer", "--nocapture"])
-        .env(peer::SCRIPT, script)
 }
 
 fn stdio(script: &str) -> StdioServer {

@@ -1,7 +1,7 @@
 //! Streams of legacy servers that are taken up again with `Last-Event-ID`.
 
-use super::web::*;
 use super::*;
+use crate::peer::http::*;
 use toolweir_core::Principal;
 
 fn stream(blocks: &str) -> Answer {

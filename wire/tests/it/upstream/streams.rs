@@ -1,7 +1,7 @@
 //! Answers as streams of events, and streams that nobody asked for.
 
-use super::web::{Answer, EVENTS, Seen, Web, http, legacy, modern};
 use super::*;
+use crate::peer::http::{Answer, EVENTS, Seen, Web, http, legacy, modern};
 
 fn events(messages: &[Value]) -> Vec<u8> {
     let mut text = String::from(EVENTS);

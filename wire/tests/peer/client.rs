@@ -1,4 +1,4 @@
-//! A small HTTP client that shows what is on the wire.
+//! Clients that show what is on the wire: over HTTP, and a message a line.
 
 use std::net::SocketAddr;
 
