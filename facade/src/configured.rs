@@ -78,7 +78,7 @@ fn member(
         .capabilities(server.capabilities.iter().cloned())
         .prefix(server.prefix.clone());
     member.trusted = server.trusted;
-    member.breaker = match policies.breaker {
+    let breaker = match policies.breaker {
         Setting::Off => None,
         Setting::Inherit => Some(toolweir_breaker::Config::default()),
         Setting::On(given) => {
@@ -90,9 +90,16 @@ fn member(
                 breaker = breaker.cooldown(cooldown);
                 breaker = breaker.max_cooldown(cooldown.max(Duration::from_secs(300)));
             }
+            if let Some(failures) = given.tool_failures {
+                member = member.tool_failures(failures);
+            }
             Some(breaker)
         }
     };
+    member = member.breaker(breaker);
+    if let Some(host) = host(server) {
+        member = member.host(host);
+    }
     if let Setting::On(given) = policies.rate_limit {
         let mut limit = toolweir_ratelimit::Config::default();
         if let Some(rate) = given.requests_per_second {
@@ -141,6 +148,13 @@ fn member(
         }
     }
     Ok(member)
+}
+
+/// The host and port of a server that is reached over HTTP.
+fn host(server: &config::Server) -> Option<Arc<str>> {
+    let Some(Transport::Http(http)) = &server.transport else { return None };
+    let uri: http::Uri = http.url.value().parse().ok()?;
+    Some(uri.authority()?.as_str().to_ascii_lowercase().into())
 }
 
 fn gate(given: &config::Concurrency) -> toolweir_ratelimit::GateConfig {

@@ -31,6 +31,8 @@ pub struct Breaker {
     pub failures: Option<NonZeroU32>,
     /// `cooldownMs`: it stays open for so long.
     pub cooldown: Option<Duration>,
+    /// `toolFailures`: a single tool's own opens after so many in a row; 0: tools have none.
+    pub tool_failures: Option<u32>,
 }
 
 /// The rate limit's settings.
@@ -134,6 +136,7 @@ impl Policies {
             breaker: self.breaker.over(base.breaker, |own, base| Breaker {
                 failures: own.failures.or(base.failures),
                 cooldown: own.cooldown.or(base.cooldown),
+                tool_failures: own.tool_failures.or(base.tool_failures),
             }),
             rate_limit: self.rate_limit.over(base.rate_limit, |own, base| RateLimit {
                 requests_per_second: own.requests_per_second.or(base.requests_per_second),
@@ -218,6 +221,10 @@ fn breaker(walk: &mut Walk<'_>, object: &Object<'_>) -> Breaker {
         cooldown: fields
             .get("cooldownMs")
             .and_then(|value| walk.millis(value, "cooldownMs", 1..=DAY)),
+        tool_failures: fields
+            .get("toolFailures")
+            .and_then(|value| walk.integer(value, "toolFailures", 0..=1_000_000))
+            .and_then(|failures| u32::try_from(failures).ok()),
     };
     fields.finish(walk, Severity::Error, "`breaker`");
     read

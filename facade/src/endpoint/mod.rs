@@ -1,6 +1,7 @@
 //! One server with everything that guards it.
 
 mod alive;
+mod breakers;
 mod budget;
 mod flight;
 mod panics;
@@ -12,7 +13,6 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use toolweir_breaker::Breaker;
 use toolweir_core::{
     Call, Clock, Error, Event, Hints, Instant, Kind, Observer, Outcome, Permit, Principal, Reply,
     Server, ServerId, ServerInfo, ServerRef, TokioClock,
@@ -20,6 +20,7 @@ use toolweir_core::{
 use toolweir_ratelimit::{Bucket, Gate};
 
 use self::alive::Alive;
+pub(crate) use self::breakers::Breakers;
 pub(crate) use self::budget::Budget;
 use self::flight::Flight;
 pub(crate) use self::panics::{bounded, caught};
@@ -29,6 +30,9 @@ use crate::catalogue::{Item, Listing};
 
 /// A call ends after so many times its server's timeout, whatever signs of life there are.
 const TOTAL: u32 = 10;
+
+/// How long a server whose breaker is half-open has to say that it is there, before a call that may have effects is sent.
+const TRIAL: Duration = Duration::from_secs(5);
 
 /// A registered server.
 pub(crate) struct Endpoint {
@@ -75,7 +79,7 @@ pub(crate) struct Settings {
     pub(crate) trusted: bool,
     /// What the configuration says of single tools.
     pub(crate) tools: Vec<(String, ToolRule)>,
-    pub(crate) breaker: Option<Breaker<TokioClock>>,
+    pub(crate) breakers: Breakers,
     pub(crate) bucket: Option<Bucket>,
     /// How long a call waits for its turn where no other server can answer.
     pub(crate) max_wait: Duration,
@@ -137,12 +141,11 @@ impl Endpoint {
         self.retries.deposit();
         self.hedges.deposit();
         self.admit_pause(now)?;
-        let breaker = match &self.settings.breaker {
-            Some(breaker) => {
-                Some(Permit::acquire(breaker, call, now).map_err(|kind| self.refused(kind))?)
-            }
-            None => None,
-        };
+        let admitted = self
+            .settings
+            .breakers
+            .admit(call, now)
+            .map_err(|error| error.server(self.name.clone()))?;
         let place = self.place(&mut turn, now)?;
         let limit = match &self.settings.bucket {
             Some(bucket) if !turn.charged => {
@@ -151,6 +154,15 @@ impl Endpoint {
             }
             _ => None,
         };
+        // Nothing that may have effects finds out whether a server is well again.
+        if admitted.is_on_trial
+            && !call.hints.is_read_only()
+            && let Err(error) = self.is_there().await
+        {
+            admitted.settle(&Outcome::NotSent(error.kind()), Some(&error), TokioClock.now());
+            return Err(error);
+        }
+        let now = TokioClock.now();
         let latest = now + self.settings.timeout * TOTAL;
         let deadline = call.deadline.unwrap_or(latest).min(latest);
         let mut timed = call.clone().deadline(deadline);
@@ -184,9 +196,7 @@ impl Endpoint {
             }
             outcome => outcome,
         };
-        if let Some(breaker) = breaker {
-            breaker.settle(&outcome, now);
-        }
+        admitted.settle(&outcome, result.as_ref().err(), now);
         if let Some(limit) = limit {
             limit.settle(&outcome, now);
         }
@@ -197,6 +207,20 @@ impl Endpoint {
         self.vitals.settle(&outcome);
         flight.end(&outcome, &result, now);
         result
+    }
+
+    /// Asks the server whether it is there, without any effect.
+    async fn is_there(&self) -> Result<(), Error> {
+        let deadline = TokioClock.now() + self.settings.timeout.min(TRIAL);
+        let probe = bounded(deadline, async { self.server.probe(deadline).await });
+        match probe.await {
+            Ok(()) => Ok(()),
+            Err(error) if matches!(error.kind(), Kind::Protocol { .. }) => Ok(()), // an answer
+            Err(error) => Err(Error::new(Kind::Unreachable)
+                .server(self.name.clone())
+                .message("it does not answer yet")
+                .caused_by(error)),
+        }
     }
 
     fn limited(&self, kind: Kind, observers: &[Arc<dyn Observer>], now: Instant) -> Error {

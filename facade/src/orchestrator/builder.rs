@@ -1,6 +1,6 @@
 //! Putting an orchestrator together, from a configuration or from code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use toolweir_breaker::Breaker;
+use toolweir_breaker::{Breaker, Breakers as Keyed};
 use toolweir_cache::ReplyCache;
 use toolweir_core::{Clock, Event, Hints, Observer, Server, ServerId, ServerRef, TokioClock};
 use toolweir_metrics::Recorder;
@@ -20,7 +20,7 @@ use super::subscriptions::Subscriptions;
 use super::supervise::{self, Ear, Signals, Supervisor};
 use super::{Inner, Orchestrator};
 use crate::catalogue::Catalogue;
-use crate::endpoint::{Endpoint, Settings, ToolRule};
+use crate::endpoint::{Breakers, Endpoint, Settings, ToolRule};
 use crate::handlers::Handlers;
 
 /// The deadline of a call where nothing else is said.
@@ -33,6 +33,12 @@ const ATTEMPTS: u32 = 3;
 const RETRY_PERCENT: u8 = 10;
 /// Second servers asked a hundred calls where nothing else is said.
 const HEDGE_PERCENT: u8 = 5;
+
+/// A tool is left alone after so many failures in a row where nothing else is said: sooner than its server, so that one
+/// broken tool alone does not take that out of use.
+const TOOL_FAILURES: u32 = 3;
+/// Of so many tools of a server it is remembered how they fare.
+const TOOLS_MAX: usize = 1_024;
 
 /// Puts an [`Orchestrator`] together.
 ///
@@ -74,6 +80,8 @@ pub struct Member {
     pub(crate) prefix: String,
     pub(crate) trusted: bool,
     pub(crate) breaker: Option<toolweir_breaker::Config>,
+    pub(crate) tool_failures: u32,
+    pub(crate) host: Option<Arc<str>>,
     pub(crate) limit: Option<toolweir_ratelimit::Config>,
     pub(crate) concurrency: Option<toolweir_ratelimit::GateConfig>,
     pub(crate) timeout: Duration,
@@ -98,6 +106,8 @@ impl Member {
             capabilities: Vec::new(),
             trusted: false,
             breaker: Some(toolweir_breaker::Config::default()),
+            tool_failures: TOOL_FAILURES,
+            host: None,
             limit: None,
             concurrency: None,
             timeout: TIMEOUT,
@@ -138,6 +148,21 @@ impl Member {
     #[must_use]
     pub fn breaker(mut self, config: impl Into<Option<toolweir_breaker::Config>>) -> Self {
         self.breaker = config.into();
+        self
+    }
+
+    /// Another number of failures in a row after which a single tool is left alone (3 unless set); 0: tools have no
+    /// breakers of their own. Its other settings are those of the server's [`breaker`](Self::breaker).
+    #[must_use]
+    pub fn tool_failures(mut self, failures: u32) -> Self {
+        self.tool_failures = failures;
+        self
+    }
+
+    /// Where the server runs. Servers on one host share a breaker that opens when none of them can be reached.
+    #[must_use]
+    pub fn host(mut self, host: impl Into<Arc<str>>) -> Self {
+        self.host = Some(host.into());
         self
     }
 
@@ -338,11 +363,18 @@ impl Builder {
         let mut observers: Vec<Arc<dyn Observer>> = vec![router.clone(), Arc::new(metrics.clone())];
         observers.extend(self.observers);
         let mut endpoints: Vec<Arc<Endpoint>> = Vec::with_capacity(self.members.len());
-        for member in self.members {
+        let mut hosts = Hosts::new();
+        let mut on_host: HashMap<Arc<str>, usize> = HashMap::new();
+        for host in self.members.iter().filter_map(|member| member.host.clone()) {
+            *on_host.entry(host).or_default() += 1;
+        }
+        let is_shared = |host: &Arc<str>| on_host.get(host).is_some_and(|count| *count > 1);
+        for mut member in self.members {
+            member.host = member.host.filter(is_shared); // alone there, a server's own breaker tells the same
             if endpoints.iter().any(|endpoint| endpoint.name == member.name) {
                 return Err(BuildError::DuplicateName(member.name.to_string()));
             }
-            endpoints.push(Arc::new(endpoint(member, &router, &observers)?));
+            endpoints.push(Arc::new(endpoint(member, &router, &observers, &mut hosts)?));
         }
         let (untried, _) = watch::channel(endpoints.len());
         Ok(Orchestrator(Arc::new(Inner {
@@ -405,18 +437,17 @@ fn endpoint(
     member: Member,
     router: &Router,
     observers: &[Arc<dyn Observer>],
+    hosts: &mut Hosts,
 ) -> Result<Endpoint, BuildError> {
     let name = member.name.clone();
     let registration = Registration::new(name.clone())
         .capabilities(member.capabilities.iter().map(String::as_str));
     let id = router.register(registration);
-    let breaker = match member.breaker {
+    let breakers = match member.breaker.clone() {
         Some(config) => {
-            let breaker =
-                Breaker::with_clock(config, TokioClock).map_err(setting(&name, "breaker"))?;
-            Some(heard(breaker, id, &name, observers))
+            breakers(&member, config, id, observers, hosts).map_err(setting(&name, "breaker"))?
         }
-        None => None,
+        None => Breakers::default(),
     };
     let max_wait = member.limit.as_ref().map_or(Duration::ZERO, |config| config.max_wait);
     let bucket = match &member.limit {
@@ -438,7 +469,7 @@ fn endpoint(
         prefix: member.prefix,
         trusted: member.trusted,
         tools: member.tools.into_iter().collect(),
-        breaker,
+        breakers,
         bucket,
         max_wait,
         gate,
@@ -450,6 +481,48 @@ fn endpoint(
         hedge_percent: member.hedge_percent,
     };
     Ok(Endpoint::new(id, name, member.server, settings))
+}
+
+/// The breakers of hosts, which several servers may share.
+type Hosts = HashMap<Arc<str>, Arc<Breaker<TokioClock>>>;
+
+fn breakers(
+    member: &Member,
+    config: toolweir_breaker::Config,
+    id: ServerId,
+    observers: &[Arc<dyn Observer>],
+    hosts: &mut Hosts,
+) -> Result<Breakers, toolweir_breaker::ConfigError> {
+    let server = Breaker::with_clock(config.clone(), TokioClock)?;
+    let tools = match member.tool_failures {
+        0 => None,
+        failures => {
+            let config = config.clone().failures(failures);
+            let tools = Keyed::with_clock(config, TOOLS_MAX, TokioClock)?;
+            let server = member.name.clone();
+            Some(tools.on_transition(move |tool: &Arc<str>, transition| {
+                let (from, to) = (transition.from.name(), transition.to.name());
+                tracing::info!(server = &*server, tool = &**tool, from, to, "breaker");
+            }))
+        }
+    };
+    let host = match &member.host {
+        Some(name) => match hosts.get(name) {
+            Some(known) => Some(known.clone()),
+            None => {
+                let host = name.clone();
+                let breaker = Breaker::with_clock(config, TokioClock)?;
+                let breaker = Arc::new(breaker.on_transition(move |transition| {
+                    let (from, to) = (transition.from.name(), transition.to.name());
+                    tracing::info!(host = &*host, from, to, "breaker");
+                }));
+                hosts.insert(name.clone(), breaker.clone());
+                Some(breaker)
+            }
+        },
+        None => None,
+    };
+    Ok(Breakers { host, server: Some(heard(server, id, &member.name, observers)), tools })
 }
 
 /// Lets observers hear of a breaker's transitions.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
-use toolweir_core::{Call, Clock, Error, Hints, TokioClock};
+use toolweir_core::{Call, Clock, Error, Hints, Method, TokioClock};
 
 use super::{Orchestrator, resolve::Aimed};
 use crate::catalogue::Kind;
@@ -61,6 +61,9 @@ pub struct Candidate {
     /// Its breaker: `closed`, `open`, `half_open`; absent where it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaker: Option<&'static str>,
+    /// The tool's own breaker, where something is known of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_breaker: Option<&'static str>,
     /// Whether the server's own annotations are believed.
     pub trusted: bool,
     /// What its annotations claim.
@@ -133,7 +136,13 @@ fn candidate(endpoint: &Endpoint, call: &Call, standing: String) -> Candidate {
         server: endpoint.name.to_string(),
         known_as: known_as.to_owned(),
         standing,
-        breaker: endpoint.settings.breaker.as_ref().map(|breaker| breaker.state().name()),
+        breaker: endpoint.settings.breakers.server.as_ref().map(|breaker| breaker.state().name()),
+        tool_breaker: call
+            .target
+            .as_ref()
+            .filter(|_| call.method == Method::TOOLS_CALL)
+            .and_then(|tool| endpoint.settings.breakers.of_tool(tool))
+            .map(toolweir_breaker::State::name),
         trusted: endpoint.settings.trusted,
         claimed: claimed.map(|item| item.claimed.into()).unwrap_or_default(),
         believed: call.hints.into(),
@@ -198,6 +207,9 @@ impl fmt::Display for Candidate {
         write!(f, "\n   standing  {}", self.standing)?;
         if let Some(breaker) = self.breaker {
             write!(f, "\n   breaker   {}", breaker.replace('_', "-"))?;
+            if let Some(tool) = self.tool_breaker {
+                write!(f, "; the tool's own {}", tool.replace('_', "-"))?;
+            }
         }
         write!(f, "\n   claimed   {}", self.claimed)?;
         if !self.trusted && self.claimed != Effects::default() {

@@ -42,6 +42,9 @@ pub struct ServerReport {
     /// Its breaker: `closed`, `open`, `half_open`; absent where it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaker: Option<&'static str>,
+    /// Those of its tools that are left alone because they keep failing, by their own names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failing_tools: Vec<String>,
     /// Its calls in flight, where they are bounded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Occupancy>,
@@ -89,6 +92,10 @@ pub struct Standing {
     pub problems: Vec<String>,
 }
 
+fn is_out(state: toolweir_breaker::State) -> bool {
+    state.name() != "closed"
+}
+
 impl Orchestrator {
     /// The servers that have all of `capabilities`, best first, by their names.
     #[must_use]
@@ -134,7 +141,20 @@ impl Orchestrator {
             health_status,
             is_listed: endpoint.is_listed(),
             reason,
-            breaker: endpoint.settings.breaker.as_ref().map(|breaker| breaker.state().name()),
+            breaker: endpoint
+                .settings
+                .breakers
+                .server
+                .as_ref()
+                .map(|breaker| breaker.state().name()),
+            failing_tools: endpoint
+                .listing
+                .load()
+                .of(Kind::Tool)
+                .iter()
+                .filter(|tool| endpoint.settings.breakers.of_tool(&tool.name).is_some_and(is_out))
+                .map(|tool| tool.name.to_string())
+                .collect(),
             concurrency: endpoint.settings.gate.as_ref().map(|gate| Occupancy {
                 limit: gate.limit(),
                 in_flight: gate.in_flight(),

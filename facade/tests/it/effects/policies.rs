@@ -80,6 +80,28 @@ pub(super) async fn a_servers_own_cooldown_holds() {
     assert!((8_900..=9_000).contains(&own), "{own}");
 }
 
+#[tokio::test]
+pub(super) async fn a_single_tool_may_fail_so_often() {
+    /// How many calls of a tool that never answers reach the server before they are refused.
+    async fn tried(entry: &str, settings: &str) -> usize {
+        let upstream = Upstream::start().await;
+        let comma = if entry.is_empty() { "" } else { "," };
+        let entry = format!(r#""timeoutMs":30{comma}{entry}"#);
+        let orchestrator = started(&at_url(&entry, settings), &upstream.url()).await;
+        while call(&orchestrator, "s__hang").await.unwrap_err().kind() == Kind::Timeout {}
+        orchestrator.shutdown(FIVE_SECONDS).await;
+        upstream.calls()
+    }
+    assert_eq!(tried("", "").await, 3);
+    assert_eq!(tried("", r#""breaker":{"toolFailures":2}"#).await, 2);
+    assert_eq!(
+        tried(r#""breaker":{"toolFailures":4}"#, r#""breaker":{"toolFailures":2}"#).await,
+        4
+    );
+    // The server's own is left.
+    assert_eq!(tried("", r#""breaker":{"toolFailures":0}"#).await, 5);
+}
+
 /// How many of 12 calls are answered before one is refused, and when that may be made again.
 async fn until_limited(entry: &str, settings: &str) -> (usize, Option<Duration>) {
     let upstream = Upstream::start().await;

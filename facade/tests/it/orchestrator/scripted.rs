@@ -1,5 +1,6 @@
 //! A server that does what the test says.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -50,6 +51,8 @@ pub(crate) struct Scripted {
     name: &'static str,
     tools: Mutex<Vec<serde_json::Value>>,
     does: Mutex<Does>,
+    /// What it does with the calls of single tools instead.
+    pub(crate) tool_does: Mutex<HashMap<&'static str, Does>>,
     down: AtomicBool,
     /// What it does with a list, a probe, and with what concerns subscriptions and log levels.
     pub(crate) lists: Mutex<Does>,
@@ -73,6 +76,7 @@ impl Scripted {
             name,
             tools: Mutex::new(tools.iter().map(|tool| json!({ "name": tool, "annotations": { "readOnlyHint": tool.starts_with("read") } })).collect()),
             does: Mutex::new(Does::Answer),
+            tool_does: Mutex::default(),
             down: AtomicBool::new(false),
             lists: Mutex::new(Does::Answer),
             probes: Mutex::new(Does::Answer),
@@ -173,7 +177,9 @@ impl Server for Scripted {
         self.seen.lock().unwrap().push(call.target.as_deref().unwrap_or_default().to_owned());
         self.params.lock().unwrap().clone_from(&call.params);
         let mut running = Running(Some(self.dropped.clone()));
-        let does = self.does.lock().unwrap().clone();
+        let own =
+            self.tool_does.lock().unwrap().get(call.target.as_deref().unwrap_or_default()).cloned();
+        let does = own.unwrap_or_else(|| self.does.lock().unwrap().clone());
         let mut reply = Reply::new(RawJson::from(
             json!({ "content": [{ "type": "text", "text": format!("{} {count}", self.name) }] }),
         ));
