@@ -1,4 +1,4 @@
-//! Checks and measures toolweir: `cargo xtask ci`, `tidy`, `benchmarks`, `realworld`, `conformance`, `fuzz`.
+//! Checks and measures toolweir: `cargo xtask ci`, `tidy`, `benchmarks`, `realworld`, `conformance`, `fuzz`, `mutants`.
 
 mod benchmarks;
 mod ci;
@@ -6,6 +6,7 @@ mod command;
 mod conformance;
 mod document;
 mod fuzz;
+mod mutants;
 mod realworld;
 mod table;
 mod tidy;
@@ -44,6 +45,8 @@ enum Verb {
     ConformanceClient(conformance::ClientOptions),
     /// Feeds made-up bytes to what reads bytes from strangers, guided by coverage
     Fuzz(fuzz::Options),
+    /// Changes the pure files a little, many times over, and sees whether the tests notice
+    Mutants(mutants::Options),
     /// Checks what no compiler does: layers, names, versions, dependency budgets, stray files
     Tidy,
 }
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Verb::Conformance(options) => conformance::run(&workspace, &options),
         Verb::ConformanceClient(options) => conformance::run_client(&workspace, &options),
         Verb::Fuzz(options) => fuzz::run(&workspace, &options),
+        Verb::Mutants(options) => mutants::run(&workspace, &options),
         Verb::Tidy => tidy::run(&workspace),
     });
     match done {

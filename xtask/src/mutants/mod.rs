@@ -1,0 +1,276 @@
+//! `cargo xtask mutants`: small changes to the pure files, and whether the tests notice each of them.
+
+mod page;
+
+use std::fs;
+use std::path::Path;
+
+use clap::Args;
+use serde::Deserialize;
+
+use self::page::{Page, Section};
+use crate::Failure;
+use crate::command::Cargo;
+use crate::table::{Align, layout};
+use crate::workspace::Workspace;
+
+/// The crates whose pure files are changed: no I/O, no clock, every line decides something.
+#[rustfmt::skip]
+const SUBJECTS: &[Subject] = &[
+    Subject { folder: "breaker", features: "", files: &["engine/*"] },
+    Subject { folder: "ratelimit", features: "tokio", files: &["adaptive", "all", "crowd", "line", "rate", "shared", "table", "turn"] },
+    Subject { folder: "cache", features: "", files: &["canonical", "flight", "flights", "group", "key", "shelf", "slot"] },
+    Subject { folder: "metrics", features: "", files: &["alert", "cell", "histogram", "ring", "rule", "score", "stripe", "window"] },
+    Subject { folder: "router", features: "", files: &["bits", "cell", "estimate", "hash", "pool", "random", "rank", "routes"] },
+];
+
+/// One crate and what of it is changed.
+#[derive(Clone, Copy, Debug)]
+struct Subject {
+    folder: &'static str,
+    /// The features that its tests need.
+    features: &'static str,
+    /// Under its `src`, without `.rs`.
+    files: &'static [&'static str],
+}
+
+/// The least share that must be caught.
+const CAUGHT_MIN: f64 = 0.95;
+
+/// A mutant that runs so much longer than the tests do has made an endless loop.
+const TIMEOUT_SECONDS: &str = "120";
+
+/// Which crates.
+///
+/// Needs cargo-mutants (`cargo install cargo-mutants --locked`) and cargo-nextest. It takes some ten seconds a mutant. Each crate's
+/// section of docs/MUTANTS.md is rewritten; what stands there of why a survivor survives is kept as long as it does.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The crates' folders; all of them where none is named
+    #[arg(value_name = "CRATE", value_parser = ["breaker", "ratelimit", "cache", "metrics", "router"])]
+    crates: Vec<String>,
+    /// Only mutants whose name matches; the page stays as it is
+    #[arg(long, value_name = "REGEX")]
+    filter: Option<String>,
+    /// Mutants at once, each with a build of its own
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    jobs: u32,
+}
+
+/// What became of the mutants of one crate.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Tally {
+    caught: usize,
+    /// Endless loops; as good as caught.
+    timed_out: usize,
+    /// They do not compile, and count as nothing.
+    unviable: usize,
+    /// Their names, without the line.
+    missed: Vec<String>,
+    /// The same with the line, for those who look for them.
+    missed_at: Vec<String>,
+}
+
+impl Tally {
+    fn share(&self) -> f64 {
+        let caught = self.caught + self.timed_out;
+        caught as f64 / ((caught + self.missed.len()).max(1)) as f64
+    }
+}
+
+/// Runs them; whether enough were caught in each crate, and every survivor is explained.
+///
+/// # Errors
+/// Fails where cargo-mutants is not there or cannot run the tests.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool, Failure> {
+    if !Cargo::new("mutants --version").succeeds(&workspace.root) {
+        return Err("cargo-mutants is not installed: cargo install cargo-mutants --locked".into());
+    }
+    let chosen = |subject: &&Subject| {
+        options.crates.is_empty() || options.crates.iter().any(|name| name == subject.folder)
+    };
+    let mut good = true;
+    let mut rows = Vec::new();
+    for subject in SUBJECTS.iter().filter(chosen) {
+        let output = workspace.target.join("mutants").join(subject.folder);
+        fs::create_dir_all(&output)?;
+        let command = command(subject, &output, options);
+        eprintln!("\n== {command}");
+        // Its status says that some survived, too: what counts is what it wrote.
+        let outcomes = output.join("mutants.out").join("outcomes.json");
+        let _ = fs::remove_file(&outcomes);
+        command.run(&workspace.root)?;
+        let text = fs::read_to_string(&outcomes).map_err(|_| format!("`{command}` failed"))?;
+        let tally = read(&text)?;
+        for missed in &tally.missed_at {
+            println!("missed: {missed}");
+        }
+        let mut explained = true;
+        if options.filter.is_none() {
+            let mut page = Page::read(workspace)?;
+            explained = page.replace(Section::new(subject, &tally)?);
+            page.write(workspace)?;
+        }
+        good &= explained && tally.share() >= CAUGHT_MIN;
+        rows.push(cells(subject, &tally));
+    }
+    println!("\n{}", layout(&HEAD, &rows));
+    if !good {
+        println!(
+            "at least {:.0} % are to be caught, and docs/MUTANTS.md is to say why the others are not",
+            CAUGHT_MIN * 100.0
+        );
+    }
+    Ok(good)
+}
+
+const HEAD: [(&str, Align); 6] = [
+    ("crate", Align::Left),
+    ("caught", Align::Right),
+    ("timed out", Align::Right),
+    ("missed", Align::Right),
+    ("do not compile", Align::Right),
+    ("share caught", Align::Right),
+];
+
+fn cells(subject: &Subject, tally: &Tally) -> Vec<String> {
+    vec![
+        subject.folder.to_owned(),
+        tally.caught.to_string(),
+        tally.timed_out.to_string(),
+        tally.missed.len().to_string(),
+        tally.unviable.to_string(),
+        format!("{:.1} %", tally.share() * 100.0),
+    ]
+}
+
+fn command(subject: &Subject, output: &Path, options: &Options) -> Cargo {
+    let Subject { folder, features, files } = subject;
+    let mut command = Cargo::new("mutants --no-shuffle --colors never --test-tool nextest")
+        .arg("--package")
+        .arg(format!("toolweir-{folder}"))
+        .arg("--timeout")
+        .arg(TIMEOUT_SECONDS)
+        .arg("--jobs")
+        .arg(options.jobs.to_string())
+        .arg("--output")
+        .arg(output.display().to_string())
+        // What is printed for people decides nothing.
+        .arg("--exclude-re")
+        .arg("impl fmt::");
+    if !features.is_empty() {
+        command = command.arg("--features").arg(*features);
+    }
+    for file in *files {
+        command = command.arg("--file").arg(format!("{folder}/src/{file}.rs"));
+    }
+    match &options.filter {
+        Some(filter) => command.arg("--re").arg(filter),
+        None => command,
+    }
+}
+
+/// cargo-mutants' `outcomes.json`, as far as it is read.
+#[derive(Debug, Deserialize)]
+struct Outcomes {
+    outcomes: Vec<Outcome>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Outcome {
+    scenario: Scenario,
+    summary: String,
+}
+
+/// `"Baseline"`, or `{"Mutant": {…}}`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Scenario {
+    Mutant {
+        #[serde(rename = "Mutant")]
+        mutant: Mutant,
+    },
+    Baseline(String),
+}
+
+#[derive(Debug, Deserialize)]
+struct Mutant {
+    /// `breaker/src/engine/time.rs:30:13: replace + with - in place`.
+    name: String,
+}
+
+fn read(text: &str) -> Result<Tally, Failure> {
+    let outcomes: Outcomes = serde_json::from_str(text)?;
+    let mut tally = Tally::default();
+    for outcome in outcomes.outcomes {
+        let Scenario::Mutant { mutant } = outcome.scenario else {
+            if let Scenario::Baseline(name) = outcome.scenario
+                && outcome.summary != "Success"
+            {
+                return Err(format!("{name}: the tests fail without any mutant").into());
+            }
+            continue;
+        };
+        match outcome.summary.as_str() {
+            "CaughtMutant" => tally.caught += 1,
+            "Timeout" => tally.timed_out += 1,
+            "Unviable" => tally.unviable += 1,
+            "MissedMutant" => {
+                tally.missed.push(without_place(&mutant.name));
+                tally.missed_at.push(mutant.name);
+            }
+            other => return Err(format!("{}: {other}", mutant.name).into()),
+        }
+    }
+    Ok(tally)
+}
+
+/// The mutant's name without its line and column, which move with every edit.
+fn without_place(name: &str) -> String {
+    match name.split_once(": ") {
+        Some((place, what)) => {
+            let file = place.split(':').next().unwrap_or_default();
+            format!("{file}: {what}")
+        }
+        None => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_counted_and_survivors_named_without_their_line() {
+        let one = |name: &str, summary: &str| {
+            format!(
+                r#"{{"scenario":{{"Mutant":{{"name":"{name}","package":"p"}}}},"summary":"{summary}"}}"#
+            )
+        };
+        let text = format!(
+            r#"{{"outcomes":[{{"scenario":"Baseline","summary":"Success"}},{},{},{},{}],"missed":1}}"#,
+            one("b/src/a.rs:1:2: replace + with - in f", "CaughtMutant"),
+            one("b/src/a.rs:1:2: replace + with * in f", "MissedMutant"),
+            one("b/src/a.rs:2:2: replace f -> u64 with 1", "Timeout"),
+            one("b/src/a.rs:2:2: replace f -> u64 with Default::default()", "Unviable"),
+        );
+        let tally = read(&text).expect("it parses");
+        assert_eq!(tally.missed, ["b/src/a.rs: replace + with * in f"]);
+        assert_eq!((tally.caught, tally.timed_out, tally.unviable), (1, 1, 1));
+        assert!((tally.share() - 2.0 / 3.0).abs() < 1e-9);
+        let failed = r#"{"outcomes":[{"scenario":"Baseline","summary":"Failure"}]}"#;
+        assert!(read(failed).is_err());
+    }
+
+    #[test]
+    fn every_file_that_is_named_is_there() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("");
+        for subject in SUBJECTS {
+            for file in subject.files {
+                let file = file.trim_end_matches("/*");
+                let path = root.join(subject.folder).join("src").join(file);
+                assert!(path.is_dir() || path.with_extension("rs").is_file(), "{path:?}");
+            }
+        }
+    }
+}
