@@ -18,6 +18,27 @@ mod word;
 mod sync {
     pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
     pub(crate) use loom::sync::{Mutex, MutexGuard};
+
+    loom::thread_local! {
+        static NUMBER: std::cell::Cell<Option<usize>> = std::cell::Cell::new(None);
+    }
+    loom::lazy_static! {
+        static ref NEXT: AtomicU64 = AtomicU64::new(0);
+    }
+
+    /// Fewer than the threads of most schedules, so that some of them have none.
+    pub(crate) fn stripes() -> usize {
+        1
+    }
+
+    pub(crate) fn number() -> usize {
+        NUMBER.with(|number| {
+            let taken =
+                number.get().unwrap_or_else(|| NEXT.fetch_add(1, Ordering::Relaxed) as usize);
+            number.set(Some(taken));
+            taken
+        })
+    }
 }
 
 use std::sync::Arc as StdArc;

@@ -1,128 +1,130 @@
 //! The last n calls, exactly.
 
-use super::sync::{AtomicU64, Ordering};
+use std::collections::VecDeque;
+
+use super::sync::{AtomicU64, Ordering, number, stripes};
 use crate::WindowSnapshot;
 
-/// A ring of the last n calls. A good call takes a position and looks at its slot; only bad calls, and good
-/// ones that push a bad one out, write a slot, and they hold the machine's lock.
+/// The good calls, counted by each thread for itself.
+///
+/// Which calls were bad matters, and of the good ones only how many there were in between. So a bad call is kept with its
+/// position, which is the number of all calls so far, and a good one adds one to its thread's count: a load and a store.
+/// A swap of a position that all threads share takes five times as long, and a multiple of that where two threads do it.
 #[derive(Debug)]
 pub(crate) struct CallWindow {
-    /// Generation (16 bits) and the next position (48).
-    cursor: AtomicU64,
-    /// A bad call's position and what was wrong with it; 0 for a good one.
-    slots: Box<[AtomicU64]>,
+    size: u64,
+    stripes: Box<[Stripe]>,
 }
 
-/// Bad calls in the ring.
+/// Written by one thread alone. Two cache lines, since processors fetch them in pairs.
 #[derive(Debug, Default)]
+#[repr(align(128))]
+struct Stripe {
+    /// What generation `good` belongs to; a thread that comes to a new one begins again.
+    generation: AtomicU64,
+    good: AtomicU64,
+}
+
+/// The bad calls, and good ones of threads without a stripe.
+#[derive(Debug)]
 pub(crate) struct CallTally {
+    /// Positions of the bad calls in the window, oldest first, and what was wrong with each.
+    bad: VecDeque<u64>,
     failures: u64,
     slow: u64,
+    /// Calls of this generation that no stripe counts.
+    others: u64,
 }
-
-const POSITION_BITS: u32 = 48;
-const POSITION_MASK: u64 = (1 << POSITION_BITS) - 1;
 
 const FAILED: u64 = 1;
 const SLOW: u64 = 2;
-/// Tells a slot in use from an empty one.
-const USED: u64 = 4;
-const FLAG_BITS: u32 = 3;
+const FLAG_BITS: u32 = 2;
 
 impl CallWindow {
-    pub(crate) fn new(calls: usize) -> Self {
-        Self { cursor: AtomicU64::new(0), slots: (0..calls).map(|_| AtomicU64::new(0)).collect() }
+    pub(crate) fn new(calls: usize) -> (Self, CallTally) {
+        let stripes = (0..stripes()).map(|_| Stripe::default()).collect();
+        let bad = VecDeque::with_capacity(calls);
+        let tally = CallTally { bad, failures: 0, slow: 0, others: 0 };
+        (Self { size: calls as u64, stripes }, tally)
     }
 
-    /// Counts a good call; returns its position where a bad call is to be evicted from there.
+    /// Counts a good call; `false` where the thread has no stripe and needs the lock.
     #[inline]
-    pub(crate) fn good(&self, generation: u32) -> Option<u64> {
-        let position = self.advance(generation)?;
-        // Sequentially consistent with `bad`: either this sees the slot that `bad` has just written, or `bad`
-        // sees that the cursor has passed it.
-        (self.slot(position).load(Ordering::SeqCst) != 0).then_some(position)
-    }
-
-    /// Takes the next position; `None` where the generation has passed.
-    #[inline]
-    fn advance(&self, generation: u32) -> Option<u64> {
-        let mut cursor = self.cursor.load(Ordering::Acquire);
-        loop {
-            if cursor >> POSITION_BITS != u64::from(generation & 0xFFFF) {
-                return None;
-            }
-            let next = (cursor & !POSITION_MASK) | (cursor.wrapping_add(1) & POSITION_MASK);
-            match self.cursor.compare_exchange_weak(
-                cursor,
-                next,
-                Ordering::SeqCst,
-                Ordering::Acquire,
-            ) {
-                Ok(_) => return Some(cursor & POSITION_MASK),
-                Err(seen) => cursor = seen,
-            }
+    pub(crate) fn good(&self, generation: u32) -> bool {
+        let Some(stripe) = self.stripes.get(number()) else { return false };
+        if stripe.generation.load(Ordering::Relaxed) == u64::from(generation) {
+            let good = stripe.good.load(Ordering::Relaxed);
+            stripe.good.store(good + 1, Ordering::Release);
+        } else {
+            stripe.begin(generation);
         }
+        true
     }
 
-    fn slot(&self, position: u64) -> &AtomicU64 {
-        &self.slots[(position % self.slots.len() as u64) as usize]
+    /// Counts a good call of a thread without a stripe. Under the lock.
+    pub(crate) fn add(tally: &mut CallTally) {
+        tally.others += 1;
     }
 
+    /// Counts a bad call. Under the lock.
     pub(crate) fn bad(&self, tally: &mut CallTally, generation: u32, failed: bool, slow: bool) {
-        let Some(position) = self.advance(generation) else { return };
+        tally.others += 1;
+        let flags = if failed { FAILED } else { 0 } | if slow { SLOW } else { 0 };
+        let position = self.position(tally, generation);
         self.evict(tally, position);
-        let flags = if failed { FAILED } else { 0 } | if slow { SLOW } else { 0 } | USED;
-        self.slot(position).store(position << FLAG_BITS | flags, Ordering::SeqCst);
+        tally.bad.push_back(position << FLAG_BITS | flags);
         tally.failures += u64::from(failed);
         tally.slow += u64::from(slow);
-        let passed = (self.cursor.load(Ordering::SeqCst) & POSITION_MASK).wrapping_sub(position)
-            & POSITION_MASK;
-        if passed > self.slots.len() as u64 {
-            self.evict(tally, position + self.slots.len() as u64);
+    }
+
+    /// How many calls there were in this generation.
+    fn position(&self, tally: &CallTally, generation: u32) -> u64 {
+        let of_generation = |stripe: &&Stripe| {
+            // Together with the store in `begin`: who sees the generation sees a count of it.
+            stripe.generation.load(Ordering::Acquire) == u64::from(generation)
+        };
+        let good = |stripe: &Stripe| stripe.good.load(Ordering::Acquire);
+        self.stripes.iter().filter(of_generation).map(good).sum::<u64>() + tally.others
+    }
+
+    /// Drops what is no longer among the last n calls.
+    fn evict(&self, tally: &mut CallTally, position: u64) {
+        while let Some(oldest) = tally.bad.front().copied()
+            && (oldest >> FLAG_BITS) + self.size <= position
+        {
+            tally.bad.pop_front();
+            tally.failures -= oldest & FAILED;
+            tally.slow -= (oldest & SLOW) >> 1;
         }
     }
 
-    /// Empties the slot of `position` where an older call lies there.
-    pub(crate) fn evict(&self, tally: &mut CallTally, position: u64) {
-        let slot = self.slot(position);
-        let old = slot.load(Ordering::SeqCst);
-        let newer = (old >> FLAG_BITS).wrapping_sub(position) & POSITION_MASK <= POSITION_MASK / 2;
-        if old != 0 && !newer {
-            slot.store(0, Ordering::SeqCst);
-            tally.failures -= old & FAILED;
-            tally.slow -= (old & SLOW) >> 1;
-        }
-    }
-
-    pub(crate) fn sums(&self, tally: &CallTally) -> WindowSnapshot {
-        let position = self.cursor.load(Ordering::Acquire) & POSITION_MASK;
-        let calls = position.min(self.slots.len() as u64);
+    pub(crate) fn sums(&self, tally: &mut CallTally, generation: u32) -> WindowSnapshot {
+        let position = self.position(tally, generation);
+        self.evict(tally, position);
+        let calls = position.min(self.size);
         WindowSnapshot { calls, failures: tally.failures, slow: tally.slow }
-    }
-
-    /// Empties the ring; verdicts of other generations find no position from here on.
-    pub(crate) fn reset(&self, tally: &mut CallTally, generation: u32) {
-        *tally = CallTally::default();
-        for slot in &self.slots {
-            slot.store(0, Ordering::Relaxed);
-        }
-        self.cursor.store(u64::from(generation & 0xFFFF) << POSITION_BITS, Ordering::SeqCst);
     }
 }
 
-// Not on loom's atomics, which work only inside of a schedule.
-#[cfg(all(test, not(feature = "loom")))]
-mod tests {
-    use super::*;
+impl CallTally {
+    /// Empties it; a new generation begins, which no stripe has counted for.
+    pub(crate) fn reset(&mut self) {
+        self.bad.clear();
+        (self.failures, self.slow, self.others) = (0, 0, 0);
+    }
+}
 
-    #[test]
-    fn a_call_that_was_overtaken_evicts_no_newer_one() {
-        let (window, mut tally) = (CallWindow::new(2), CallTally::default());
-        assert_eq!((window.good(0), window.good(0)), (None, None));
-        window.bad(&mut tally, 0, true, false); // position 2, in the slot of position 0
-        window.evict(&mut tally, 0);
-        assert_eq!(window.sums(&tally).failures, 1);
-        window.evict(&mut tally, 4);
-        assert_eq!(window.sums(&tally).failures, 0);
+impl Stripe {
+    /// Begins a generation with one good call, unless it is older than what is counted here.
+    #[cold]
+    fn begin(&self, generation: u32) {
+        let current = self.generation.load(Ordering::Relaxed) as u32;
+        if (generation.wrapping_sub(current) as i32) < 0 {
+            return;
+        }
+        // Before the generation, so that nobody adds the former one's calls to it.
+        self.good.store(0, Ordering::Relaxed);
+        self.generation.store(u64::from(generation), Ordering::Release);
+        self.good.store(1, Ordering::Release);
     }
 }

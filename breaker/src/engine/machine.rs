@@ -49,9 +49,7 @@ pub(crate) struct Machine {
     /// The length that `until` was set for. Time left is never more, whatever the clock does.
     length: AtomicU64,
     refused: AtomicU64,
-    /// Whether a success is to be counted anywhere.
-    records: bool,
-    /// Whether the time is needed for that.
+    /// Whether the time is needed to count a success.
     reads_time: bool,
     slow: u64,
     window: Window,
@@ -80,7 +78,6 @@ impl Machine {
             until: AtomicU64::new(0),
             length: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-            records: !matches!(window, Window::Off),
             reads_time: matches!(window, Window::Time(_)) || settings.slow != u64::MAX,
             slow: settings.slow,
             window,
@@ -110,9 +107,9 @@ impl Machine {
 
     /// Whether a fresh machine would do the same: closed, with nothing counted.
     pub(crate) fn is_fresh(&self, now: Instant) -> bool {
-        let inner = self.lock();
+        let mut inner = self.lock();
         let word = self.word();
-        let sums = self.window.sums(&inner.tally, word.generation(), now.as_nanos());
+        let sums = self.window.sums(&mut inner.tally, word.generation(), now.as_nanos());
         word.phase() == Phase::Closed
             && word.count() == 0
             && sums.is_none_or(|sums| sums.calls == 0)
@@ -216,8 +213,14 @@ impl Machine {
     /// Hears that a call went well; reads the time only where that matters.
     #[inline]
     pub(crate) fn succeed(&self, pass: Pass, now: impl FnOnce() -> Instant) -> bool {
-        if !self.records && self.word() == Word::new(pass.generation, Phase::Closed, 0) {
-            return false;
+        if self.word() == Word::new(pass.generation, Phase::Closed, 0) {
+            match &self.window {
+                Window::Off => return false,
+                Window::Calls(window) if !self.is_timed() && window.good(pass.generation) => {
+                    return false;
+                }
+                _ => {}
+            }
         }
         self.succeed_counted(pass, now)
     }
@@ -235,12 +238,11 @@ impl Machine {
             return self.settle(pass, Ending::Success, now);
         }
         self.forget_failures(word);
-        let Some(leftover) = self.window.good(pass.generation, now.as_nanos()) else {
-            return false;
-        };
-        let mut inner = self.lock();
-        if self.word().generation() == pass.generation {
-            self.window.finish(&mut inner.tally, &leftover, pass.generation, now.as_nanos());
+        if !self.window.good(pass.generation, now.as_nanos()) {
+            let mut inner = self.lock();
+            if self.word().generation() == pass.generation {
+                self.window.add(&mut inner.tally, now.as_nanos());
+            }
         }
         false
     }
@@ -318,8 +320,8 @@ impl Machine {
         };
         if failed || slow {
             self.window.bad(&mut inner.tally, generation, nanos, failed, slow);
-        } else if let Some(leftover) = self.window.good(generation, nanos) {
-            self.window.finish(&mut inner.tally, &leftover, generation, nanos);
+        } else {
+            self.window.add(&mut inner.tally, nanos);
         }
         if word.phase() == Phase::Closed
             && (failed || slow)
@@ -331,7 +333,7 @@ impl Machine {
 
     fn reason_to_open(
         &self,
-        inner: &Inner,
+        inner: &mut Inner,
         in_a_row: u32,
         generation: u32,
         nanos: u64,
@@ -339,7 +341,7 @@ impl Machine {
         if in_a_row >= self.settings.failures {
             return Some(Reason::Failures);
         }
-        let sums = self.window.sums(&inner.tally, generation, nanos)?;
+        let sums = self.window.sums(&mut inner.tally, generation, nanos)?;
         let reaches = |bad: u64, share: u64| {
             u128::from(bad) * 1_000_000 >= u128::from(share) * u128::from(sums.calls)
         };
@@ -401,7 +403,7 @@ impl Machine {
         let generation = before.generation().wrapping_add(1);
         if matches!(phase, Phase::Closed | Phase::ForcedClosed) {
             inner.cooldown.reset();
-            self.window.reset(&mut inner.tally, generation);
+            inner.tally.reset();
         }
         // Last, so that whoever sees the new phase sees what belongs to it.
         self.word.store(Word::new(generation, phase, 0).0, Ordering::Release);
@@ -447,7 +449,7 @@ impl Machine {
     }
 
     pub(crate) fn snapshot(&self, now: Instant) -> Snapshot {
-        let inner = self.lock();
+        let mut inner = self.lock();
         let word = self.word();
         let (phase, nanos) = (word.phase(), now.as_nanos());
         let probing = phase == Phase::HalfOpen;
@@ -460,6 +462,7 @@ impl Machine {
             Phase::HalfOpen if word.count() < self.settings.probes => 0,
             Phase::HalfOpen => left.min(self.settings.cooldown).min(PROBING),
         };
+        let window = self.window.sums(&mut inner.tally, word.generation(), nanos);
         Snapshot {
             state: phase.state(),
             mode: phase.mode(),
@@ -467,7 +470,7 @@ impl Machine {
             failures: if word.counts() { word.count() } else { 0 },
             probes: if probing { word.count() - inner.succeeded } else { 0 },
             probes_succeeded: if probing { inner.succeeded } else { 0 },
-            window: self.window.sums(&inner.tally, word.generation(), nanos),
+            window,
             retry_after: Duration::from_nanos(retry_after),
             opened: inner.opened,
             refused: self.refused.load(Ordering::Relaxed),

@@ -9,6 +9,7 @@ mod machine;
 mod outbox;
 mod settings;
 mod sync;
+mod threads;
 mod time;
 mod window;
 mod word;

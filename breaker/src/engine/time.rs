@@ -1,123 +1,150 @@
 //! The calls of the last so much time, in ten slices.
 
-use super::sync::{AtomicU64, Ordering};
+use super::sync::{AtomicU64, Ordering, number, stripes};
 use crate::WindowSnapshot;
 
 /// How many slices a window has; the oldest is dropped whole.
 pub(crate) const SLICES: usize = 10;
 
-/// A count a slice. A good call is one compare-and-swap, however many calls the window holds; only the first
-/// call of a slice needs the machine's lock.
+/// The good calls by slice, counted by each thread for itself: a few loads and a store, however many calls the window
+/// holds and however many threads count.
 #[derive(Debug)]
 pub(crate) struct TimeWindow {
     slice: u64,
+    stripes: Box<[Stripe]>,
+}
+
+/// Written by one thread alone. Two cache lines, since processors fetch them in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Stripe {
+    /// What generation the slots belong to; a thread that comes to a new one begins again.
+    generation: AtomicU64,
+    /// When the slice began that this thread counted in last, and its place: most calls need no division.
+    begun: AtomicU64,
+    place: AtomicU64,
     slots: [AtomicU64; SLICES],
 }
 
-/// Bad calls by slice.
+/// Bad calls by slice, and good ones of threads without a stripe.
 #[derive(Debug, Default)]
-pub(crate) struct TimeTally([Bad; SLICES]);
+pub(crate) struct TimeTally([Slice; SLICES]);
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Bad {
-    tag: u64,
+struct Slice {
+    number: u64,
+    calls: u64,
     failures: u64,
     slow: u64,
 }
 
-/// A slot: a mark that it is in use (1 bit), generation (7), slice number (30), calls (26).
+/// A slot: number of its slice (38 bits: nine years of the shortest), calls (26).
 const CALL_BITS: u32 = 26;
 const CALL_MASK: u64 = (1 << CALL_BITS) - 1;
-const SLICE_MASK: u64 = (1 << 30) - 1;
-
-fn tag(generation: u32, number: u64) -> u64 {
-    (1 << 37) | (u64::from(generation & 0x7F) << 30) | (number & SLICE_MASK)
-}
-
-/// Whether what is tagged `seen` lies within the window that ends with `current`.
-fn is_live(seen: u64, current: u64) -> bool {
-    let age = current.wrapping_sub(seen) & SLICE_MASK;
-    seen >> 30 == current >> 30 && age < SLICES as u64
-}
+const NUMBER_MASK: u64 = u64::MAX >> CALL_BITS;
 
 impl TimeWindow {
-    pub(crate) fn new(nanos: u64) -> Self {
-        Self {
-            slice: nanos.div_ceil(SLICES as u64),
-            slots: std::array::from_fn(|_| AtomicU64::new(0)),
-        }
+    pub(crate) fn new(nanos: u64) -> (Self, TimeTally) {
+        let stripes = (0..stripes()).map(|_| Stripe::default()).collect();
+        (Self { slice: nanos.div_ceil(SLICES as u64), stripes }, TimeTally::default())
     }
 
-    fn place(&self, generation: u32, now: u64) -> (usize, u64) {
-        let number = now / self.slice;
-        ((number % SLICES as u64) as usize, tag(generation, number))
+    fn number(&self, now: u64) -> u64 {
+        (now / self.slice) & NUMBER_MASK
     }
 
-    /// Counts a call; `false` where it is the first of its slice and needs the lock.
+    /// Counts a good call; `false` where the thread has no stripe and needs the lock.
     #[inline]
     pub(crate) fn good(&self, generation: u32, now: u64) -> bool {
-        let (index, tag) = self.place(generation, now);
-        let slot = &self.slots[index];
-        let mut seen = slot.load(Ordering::Relaxed);
-        // Not an addition: the slice may have been taken over in between, and an older generation must not
-        // count in it.
-        while seen >> CALL_BITS == tag {
-            if seen & CALL_MASK == CALL_MASK {
-                return true;
-            }
-            match slot.compare_exchange_weak(seen, seen + 1, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return true,
-                Err(now) => seen = now,
-            }
+        let Some(stripe) = self.stripes.get(number()) else { return false };
+        if stripe.generation.load(Ordering::Relaxed) == u64::from(generation)
+            && now.wrapping_sub(stripe.begun.load(Ordering::Relaxed)) < self.slice
+            && let Some(slot) = stripe.slots.get(stripe.place.load(Ordering::Relaxed) as usize)
+            && let seen = slot.load(Ordering::Relaxed)
+            && (1..CALL_MASK).contains(&(seen & CALL_MASK))
+        {
+            slot.store(seen + 1, Ordering::Release);
+        } else {
+            self.rotate(stripe, generation, now);
         }
-        false
+        true
     }
 
-    /// Counts a call, taking its slice over from an older one where needed. Under the lock.
-    pub(crate) fn add(&self, generation: u32, now: u64) {
-        if !self.good(generation, now) {
-            let (index, tag) = self.place(generation, now);
-            self.slots[index].store(tag << CALL_BITS | 1, Ordering::Relaxed);
+    /// Counts the first call of a slice, of a generation, or after the clock went back.
+    #[cold]
+    fn rotate(&self, stripe: &Stripe, generation: u32, now: u64) {
+        let current = stripe.generation.load(Ordering::Relaxed) as u32;
+        match generation.wrapping_sub(current) as i32 {
+            0 => {}
+            ..0 => return,
+            _ => {
+                // Before the generation, so that nobody adds the former one's calls to it.
+                stripe.slots.iter().for_each(|slot| slot.store(0, Ordering::Relaxed));
+                stripe.generation.store(u64::from(generation), Ordering::Release);
+            }
         }
+        let number = self.number(now);
+        let place = place(number);
+        let slot = &stripe.slots[place];
+        let seen = slot.load(Ordering::Relaxed);
+        let calls = if seen >> CALL_BITS == number { (seen & CALL_MASK) + 1 } else { 1 };
+        slot.store(number << CALL_BITS | calls.min(CALL_MASK), Ordering::Release);
+        stripe.begun.store(now - now % self.slice, Ordering::Relaxed);
+        stripe.place.store(place as u64, Ordering::Relaxed);
     }
 
-    pub(crate) fn bad(
-        &self,
-        tally: &mut TimeTally,
-        generation: u32,
-        now: u64,
-        failed: bool,
-        slow: bool,
-    ) {
-        let (index, tag) = self.place(generation, now);
-        let bad = &mut tally.0[index];
-        if bad.tag != tag {
-            *bad = Bad { tag, ..Bad::default() };
-        }
-        bad.failures += u64::from(failed);
-        bad.slow += u64::from(slow);
+    /// Counts a good call of a thread without a stripe. Under the lock.
+    pub(crate) fn add(&self, tally: &mut TimeTally, now: u64) {
+        tally.slice(self.number(now)).calls += 1;
+    }
+
+    /// Counts a bad call. Under the lock.
+    pub(crate) fn bad(&self, tally: &mut TimeTally, now: u64, failed: bool, slow: bool) {
+        let slice = tally.slice(self.number(now));
+        slice.calls += 1;
+        slice.failures += u64::from(failed);
+        slice.slow += u64::from(slow);
     }
 
     pub(crate) fn sums(&self, tally: &TimeTally, generation: u32, now: u64) -> WindowSnapshot {
-        let (_, current) = self.place(generation, now);
+        let current = self.number(now);
+        let is_live = |number: u64| (current.wrapping_sub(number) & NUMBER_MASK) < SLICES as u64;
         let mut sums = WindowSnapshot::default();
-        for (slot, bad) in self.slots.iter().zip(&tally.0) {
-            let slot = slot.load(Ordering::Relaxed);
-            if is_live(slot >> CALL_BITS, current) {
-                sums.calls += slot & CALL_MASK;
+        for slice in tally.0.iter().filter(|slice| is_live(slice.number)) {
+            sums.calls += slice.calls;
+            sums.failures += slice.failures;
+            sums.slow += slice.slow;
+        }
+        for stripe in &self.stripes {
+            // Together with the store in `rotate`: who sees the generation sees slots of it.
+            if stripe.generation.load(Ordering::Acquire) != u64::from(generation) {
+                continue;
             }
-            if is_live(bad.tag, current) {
-                sums.failures += bad.failures;
-                sums.slow += bad.slow;
-            }
+            let slots = stripe.slots.iter().map(|slot| slot.load(Ordering::Acquire));
+            let live = slots.filter(|slot| is_live(slot >> CALL_BITS));
+            sums.calls += live.map(|slot| slot & CALL_MASK).sum::<u64>();
         }
         sums
     }
+}
 
-    pub(crate) fn reset(&self, tally: &mut TimeTally) {
-        *tally = TimeTally::default();
-        for slot in &self.slots {
-            slot.store(0, Ordering::Relaxed);
+/// Where the slice of this number is kept.
+fn place(number: u64) -> usize {
+    (number % SLICES as u64) as usize
+}
+
+impl TimeTally {
+    /// The slice of this number, emptied where another was kept in its place.
+    fn slice(&mut self, number: u64) -> &mut Slice {
+        let slice = &mut self.0[place(number)];
+        if slice.number != number {
+            *slice = Slice { number, ..Slice::default() };
         }
+        slice
+    }
+
+    /// Empties it; a new generation begins, which no stripe has counted for.
+    pub(crate) fn reset(&mut self) {
+        *self = Self::default();
     }
 }

@@ -21,43 +21,34 @@ pub(crate) enum Tally {
     Time(Box<TimeTally>),
 }
 
-/// What is left to do under the lock for a good call.
-#[derive(Debug)]
-pub(crate) enum Leftover {
-    /// The call at this position pushed a bad one out.
-    Evict(u64),
-    /// The call begins a slice, and is not counted yet.
-    Rotate,
-}
-
 impl Window {
     pub(crate) fn new(settings: &Settings) -> (Self, Tally) {
         if settings.calls > 0 {
-            (Self::Calls(CallWindow::new(settings.calls)), Tally::Calls(CallTally::default()))
+            let (window, tally) = CallWindow::new(settings.calls);
+            (Self::Calls(window), Tally::Calls(tally))
         } else if settings.time > 0 {
-            (Self::Time(TimeWindow::new(settings.time)), Tally::Time(Box::default()))
+            let (window, tally) = TimeWindow::new(settings.time);
+            (Self::Time(window), Tally::Time(Box::new(tally)))
         } else {
             (Self::Off, Tally::Off)
         }
     }
 
-    /// Counts a good call of `generation`, as far as that goes without the lock.
+    /// Counts a good call of `generation`; `false` where that needs the lock ([`add`](Self::add)).
     #[inline]
-    pub(crate) fn good(&self, generation: u32, now: u64) -> Option<Leftover> {
+    pub(crate) fn good(&self, generation: u32, now: u64) -> bool {
         match self {
-            Self::Off => None,
-            Self::Calls(window) => window.good(generation).map(Leftover::Evict),
-            Self::Time(window) => (!window.good(generation, now)).then_some(Leftover::Rotate),
+            Self::Off => true,
+            Self::Calls(window) => window.good(generation),
+            Self::Time(window) => window.good(generation, now),
         }
     }
 
-    /// Finishes what [`good`](Self::good) left. The generation must be the current one.
-    pub(crate) fn finish(&self, tally: &mut Tally, leftover: &Leftover, generation: u32, now: u64) {
-        match (self, tally, leftover) {
-            (Self::Calls(window), Tally::Calls(tally), Leftover::Evict(position)) => {
-                window.evict(tally, *position);
-            }
-            (Self::Time(window), Tally::Time(_), Leftover::Rotate) => window.add(generation, now),
+    /// Counts a good call under the lock. The generation must be the current one.
+    pub(crate) fn add(&self, tally: &mut Tally, now: u64) {
+        match (self, tally) {
+            (Self::Calls(_), Tally::Calls(tally)) => CallWindow::add(tally),
+            (Self::Time(window), Tally::Time(tally)) => window.add(tally, now),
             _ => {}
         }
     }
@@ -75,29 +66,33 @@ impl Window {
             (Self::Calls(window), Tally::Calls(tally)) => {
                 window.bad(tally, generation, failed, slow);
             }
-            (Self::Time(window), Tally::Time(tally)) => {
-                window.add(generation, now);
-                window.bad(tally, generation, now, failed, slow);
-            }
+            (Self::Time(window), Tally::Time(tally)) => window.bad(tally, now, failed, slow),
             _ => {}
         }
     }
 
     /// What the window holds at `now`.
-    pub(crate) fn sums(&self, tally: &Tally, generation: u32, now: u64) -> Option<WindowSnapshot> {
+    pub(crate) fn sums(
+        &self,
+        tally: &mut Tally,
+        generation: u32,
+        now: u64,
+    ) -> Option<WindowSnapshot> {
         match (self, tally) {
-            (Self::Calls(window), Tally::Calls(tally)) => Some(window.sums(tally)),
+            (Self::Calls(window), Tally::Calls(tally)) => Some(window.sums(tally, generation)),
             (Self::Time(window), Tally::Time(tally)) => Some(window.sums(tally, generation, now)),
             _ => None,
         }
     }
+}
 
-    /// Empties it for `generation`.
-    pub(crate) fn reset(&self, tally: &mut Tally, generation: u32) {
-        match (self, tally) {
-            (Self::Calls(window), Tally::Calls(tally)) => window.reset(tally, generation),
-            (Self::Time(window), Tally::Time(tally)) => window.reset(tally),
-            _ => {}
+impl Tally {
+    /// Empties it for a new generation.
+    pub(crate) fn reset(&mut self) {
+        match self {
+            Self::Off => {}
+            Self::Calls(tally) => tally.reset(),
+            Self::Time(tally) => tally.reset(),
         }
     }
 }

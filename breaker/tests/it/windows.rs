@@ -124,7 +124,7 @@ fn a_window_and_failures_in_a_row_work_together() {
 }
 
 /// Work is counted, not timed: what one call more does must not depend on how many the window holds. A scan
-/// would take the second million of calls, half of them bad, a day.
+/// would take the calls behind the first million, half of them bad, hours.
 #[test]
 fn p4_a_million_calls_in_the_window_change_nothing() {
     for window in [Window::calls(1_000_000), Window::time(ms(3_600_000))] {
@@ -132,11 +132,11 @@ fn p4_a_million_calls_in_the_window_change_nothing() {
         for _ in 0..1_000_000 {
             breaker.try_acquire().unwrap().success();
         }
-        for _ in 0..500_000 {
+        for _ in 0..50_000 {
             breaker.try_acquire().unwrap().failure();
             breaker.try_acquire().unwrap().success();
         }
         let seen = breaker.snapshot().window.unwrap();
-        assert_eq!(seen.failures, 500_000);
+        assert_eq!(seen.failures, 50_000);
     }
 }
