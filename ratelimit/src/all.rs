@@ -28,6 +28,8 @@ pub(crate) mod sealed {
         /// Undoes a take that nothing has come after; where something has, the take stays, because others
         /// may have been admitted on the strength of it.
         fn undo(&self, taken: Taken);
+        /// Tells of a refusal.
+        fn refused(&self, refusal: Refusal);
     }
 }
 
@@ -71,6 +73,7 @@ pub fn check_all_at(limits: &[(&dyn Limit, u32)], now: Instant) -> Result<(), Re
         // `TooCostly` has no time, and is the longest of all; of equals, the first.
         .min_by_key(|refused| std::cmp::Reverse(refused.refusal.lasts()));
     if let Some(refused) = longest {
+        limits[refused.limit].0.refused(refused.refusal);
         return Err(refused);
     }
     let mut taken = [sealed::Taken::default(); LIMITS_MAX];
@@ -81,6 +84,7 @@ pub fn check_all_at(limits: &[(&dyn Limit, u32)], now: Instant) -> Result<(), Re
                 for ((limit, _), taken) in limits[..place].iter().zip(taken).rev() {
                     limit.undo(taken);
                 }
+                limit.refused(refusal);
                 return Err(Refused { limit: place, refusal });
             }
         }
@@ -127,6 +131,10 @@ impl sealed::Limit for Bucket {
     fn undo(&self, taken: sealed::Taken) {
         self.undo((taken.0, taken.1));
     }
+
+    fn refused(&self, refusal: Refusal) {
+        self.refused(refusal);
+    }
 }
 
 impl<K, Q> Limit for Keyed<'_, K, Q>
@@ -152,5 +160,9 @@ where
 
     fn undo(&self, taken: sealed::Taken) {
         self.limiter.undo(self.key, (taken.0, taken.1));
+    }
+
+    fn refused(&self, refusal: Refusal) {
+        self.limiter.refused(self.key, refusal);
     }
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use toolweir_core::{Call, Clock, Guard, Instant, Kind, MonotonicClock, Outcome, Ticket};
 
+use crate::event::Listeners;
 use crate::rate::Rate;
 use crate::shared::Shared;
 use crate::turn::Turn;
-use crate::{Config, InvalidConfig, Refusal};
+use crate::{Config, Event, InvalidConfig, Refusal};
 
 /// One limit for everybody who uses it, such as the limit of one server.
 ///
@@ -29,6 +30,7 @@ pub struct Bucket {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     limits: Limits,
+    listeners: Listeners<()>,
 }
 
 /// The bounds on waiting.
@@ -92,7 +94,18 @@ impl Bucket {
     /// Names the field of `config` that makes no sense.
     pub fn with_clock(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, InvalidConfig> {
         let rate = config.rate()?;
-        Ok(Self { shared: Arc::new(Shared::new(rate, 0)), clock, limits: Limits::of(config) })
+        let (shared, limits) = (Arc::new(Shared::new(rate, 0)), Limits::of(config));
+        Ok(Self { shared, clock, limits, listeners: Listeners::default() })
+    }
+
+    /// Adds a listener for refusals, for callers who begin to wait, and for pauses.
+    ///
+    /// It runs on the thread of the call that it hears of, under no lock, so it should be quick; it should not
+    /// panic either, but does no harm if it does.
+    #[must_use]
+    pub fn on_event(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.listeners.add(move |(), event| listener(event));
+        self
     }
 
     /// Whether a call may go now; if so, it is counted.
@@ -110,7 +123,10 @@ impl Bucket {
     /// [`Refusal::Limited`] with the exact time after which it could.
     #[inline]
     pub fn check_at(&self, now: Instant) -> Result<(), Refusal> {
-        self.take(1, now).map(drop)
+        match self.take(1, now) {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(self.refused(refusal)),
+        }
     }
 
     /// [`check_at`](Self::check_at) for a call that counts as `cost` calls; 0 counts as 1.
@@ -118,8 +134,15 @@ impl Bucket {
     /// # Errors
     /// [`Refusal::Limited`], or [`Refusal::TooCostly`] where it could never go.
     pub fn check_n_at(&self, cost: u32, now: Instant) -> Result<(), Refusal> {
-        affordable(self.shared.rate(), cost)?;
-        self.take(cost.max(1), now).map(drop)
+        let taken = affordable(self.shared.rate(), cost).and_then(|()| self.take(cost.max(1), now));
+        taken.map(drop).map_err(|refusal| self.refused(refusal))
+    }
+
+    /// Tells the listeners of a refusal, and returns it.
+    #[cold]
+    pub(crate) fn refused(&self, refusal: Refusal) -> Refusal {
+        self.listeners.tell(|| (), Event::Refused(refusal));
+        refusal
     }
 
     /// Whether a call of `cost` could go, counting nothing.
@@ -147,7 +170,12 @@ impl Bucket {
     /// [`Refusal::TooLate`] where the turn would come later, [`Refusal::QueueFull`],
     /// [`Refusal::TooCostly`].
     pub fn reserve_at(&self, cost: u32, now: Instant, deadline: Instant) -> Result<Turn, Refusal> {
-        self.limits.reserve(&self.shared, &self.clock, cost.max(1), now, deadline)
+        let turn = self.limits.reserve(&self.shared, &self.clock, cost.max(1), now, deadline);
+        let turn = turn.map_err(|refusal| self.refused(refusal))?;
+        if turn.due() > now {
+            self.listeners.tell(|| (), Event::Waiting { due: Some(turn.due()) });
+        }
+        Ok(turn)
     }
 
     /// Waits for a turn, first come, first served, for the longest wait of the configuration at most.
@@ -172,7 +200,19 @@ impl Bucket {
     /// As [`acquire`](Self::acquire).
     #[cfg(feature = "tokio")]
     pub async fn acquire_by(&self, deadline: Instant) -> Result<(), Refusal> {
-        self.reserve_at(1, self.clock.now(), deadline)?.wait().await
+        self.acquire_n_by(1, deadline).await
+    }
+
+    /// [`acquire_by`](Self::acquire_by) for a call that counts as `cost` calls; 0 counts as 1.
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire), or [`Refusal::TooCostly`] where it could never go.
+    ///
+    /// # Cancel safety
+    /// As [`acquire`](Self::acquire).
+    #[cfg(feature = "tokio")]
+    pub async fn acquire_n_by(&self, cost: u32, deadline: Instant) -> Result<(), Refusal> {
+        self.reserve_at(cost, self.clock.now(), deadline)?.wait().await
     }
 
     /// Admits nothing for `pause`, and then one call an interval: what an upstream's 429 asks for.
@@ -184,7 +224,9 @@ impl Bucket {
 
     /// [`penalize`](Self::penalize) from a given time on.
     pub fn penalize_at(&self, pause: Duration, now: Instant) {
-        self.shared.pause(self.limits.longest_pause(pause), now);
+        let pause = self.limits.longest_pause(pause);
+        self.shared.pause(pause, now);
+        self.listeners.tell(|| (), Event::Paused { until: now + pause });
     }
 
     /// How many callers wait.

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use toolweir_core::{Call, Clock, Guard, Instant, Kind, MonotonicClock, Outcome, Ticket};
 
 use crate::adaptive::Adaptive;
 use crate::crowd::Crowd;
-use crate::{GateConfig, InvalidConfig, Refusal};
+use crate::event::Listeners;
+use crate::{Event, GateConfig, InvalidConfig, Refusal};
 
 /// Bounds how many calls run at once, and shares the places fairly among those who wait.
 ///
@@ -37,6 +38,7 @@ struct Inner<K> {
     state: Mutex<State<K>>,
     clock: Arc<dyn Clock>,
     config: GateConfig,
+    listener: OnceLock<Listeners<()>>,
 }
 
 struct State<K> {
@@ -55,18 +57,36 @@ impl<K: Hash + Eq + Clone> Inner<K> {
         if state.crowd.enter(limit) { Ok(()) } else { Err(Refusal::Busy) }
     }
 
+    #[cold]
+    fn tell(&self, event: Event) {
+        if let Some(listener) = self.listener.get() {
+            listener.tell(|| (), event);
+        }
+    }
+
+    /// Tells the listener of a refusal, and returns it.
+    #[cold]
+    fn refused(&self, refusal: Refusal) -> Refusal {
+        self.tell(Event::Refused(refusal));
+        refusal
+    }
+
     /// Frees a place, learns from how the call went, and lets in those who have room now.
     fn leave(&self, how: Option<(&Outcome, Instant, Instant)>) {
         let mut state = self.state();
+        let from = state.limit.get();
         if let Some((outcome, entered, now)) = how {
             let in_flight = state.crowd.in_flight();
             state.limit.learn(outcome, in_flight, entered, now);
         }
         state.crowd.leave();
-        let limit = state.limit.get();
-        let woken = state.crowd.admit(limit);
+        let to = state.limit.get();
+        let woken = state.crowd.admit(to);
         drop(state);
         woken.into_iter().for_each(std::task::Waker::wake);
+        if to != from {
+            self.tell(Event::LimitChanged { from, to });
+        }
     }
 }
 
@@ -86,8 +106,24 @@ impl<K: Hash + Eq + Clone> Gate<K> {
     pub fn with_clock(config: &GateConfig, clock: Arc<dyn Clock>) -> Result<Self, InvalidConfig> {
         config.validate()?;
         let state = State { crowd: Crowd::new(config.max_waiting), limit: Adaptive::new(config) };
-        let inner = Inner { state: Mutex::new(state), clock, config: config.clone() };
+        let (state, config) = (Mutex::new(state), config.clone());
+        let inner = Inner { state, clock, config, listener: OnceLock::new() };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Sets the one listener for refusals, for callers who begin to wait, and for changes of an adaptive limit; where
+    /// there is one already, nothing changes.
+    ///
+    /// It runs on the thread of the call that it hears of, under no lock, so it should be quick; it should not
+    /// panic either, but does no harm if it does.
+    #[must_use]
+    pub fn on_event(self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.inner.listener.get_or_init(|| {
+            let mut listeners = Listeners::default();
+            listeners.add(move |(), event| listener(event));
+            listeners
+        });
+        self
     }
 
     /// Takes a place, where one is free and nobody waits for it.
@@ -103,7 +139,7 @@ impl<K: Hash + Eq + Clone> Gate<K> {
     /// # Errors
     /// [`Refusal::Busy`].
     pub fn try_enter_at(&self, now: Instant) -> Result<Place<K>, Refusal> {
-        self.inner.enter()?;
+        self.inner.enter().map_err(|refusal| self.inner.refused(refusal))?;
         Ok(Place { inner: Some(Arc::clone(&self.inner)), entered: now })
     }
 
@@ -181,7 +217,7 @@ impl<K: Hash + Eq + Clone> fmt::Debug for Place<K> {
 /// Bounds how many calls a server has at once.
 impl<K: Hash + Eq + Clone + Send> Guard for Gate<K> {
     fn admit(&self, _: &Call, now: Instant) -> Result<Ticket, Kind> {
-        self.inner.enter()?;
+        self.inner.enter().map_err(|refusal| self.inner.refused(refusal))?;
         Ok(Ticket::new(now.as_nanos()))
     }
 
@@ -200,8 +236,8 @@ mod wait {
     use toolweir_core::Instant;
 
     use super::{Gate, Inner, Place};
-    use crate::Refusal;
     use crate::crowd::Look;
+    use crate::{Event, Refusal};
 
     /// A caller in the line of its key; dropped, it leaves.
     struct Waiting<'a, K: Hash + Eq + Clone> {
@@ -241,6 +277,10 @@ mod wait {
         /// # Cancel safety
         /// As [`enter`](Self::enter).
         pub async fn enter_by(&self, key: &K, deadline: Instant) -> Result<Place<K>, Refusal> {
+            self.wait(key, deadline).await.map_err(|refusal| self.inner.refused(refusal))
+        }
+
+        async fn wait(&self, key: &K, deadline: Instant) -> Result<Place<K>, Refusal> {
             let begun = self.inner.clock.now();
             let Err(_busy) = self.inner.enter() else {
                 return Ok(Place { inner: Some(Arc::clone(&self.inner)), entered: begun });
@@ -258,11 +298,18 @@ mod wait {
             };
             let mut waiting = Waiting { inner: &self.inner, key, id: Some(id) };
             pushed_out.into_iter().for_each(std::task::Waker::wake);
+            let mut told = false;
             let turn = poll_fn(|context| {
-                match waiting.inner.state().crowd.look(key, id, context.waker()) {
+                let look = waiting.inner.state().crowd.look(key, id, context.waker());
+                match look {
                     Look::Enter => Poll::Ready(true),
-                    Look::Wait => Poll::Pending,
                     Look::PushedOut => Poll::Ready(false),
+                    Look::Wait => {
+                        if !std::mem::replace(&mut told, true) {
+                            self.inner.tell(Event::Waiting { due: None });
+                        }
+                        Poll::Pending
+                    }
                 }
             });
             let turn = tokio::time::timeout(patience, turn).await;

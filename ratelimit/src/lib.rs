@@ -1,18 +1,30 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    all(test, feature = "loom"),
+    allow(
+        clippy::duplicate_mod,
+        reason = "the shared bucket compiles a second time on loom's atomics"
+    )
+)]
 
 mod adaptive;
 mod all;
 mod bucket;
 mod config;
 mod crowd;
+mod event;
 mod gate;
 mod gate_config;
 mod limiter;
 mod line;
+#[cfg(all(test, feature = "loom"))]
+#[expect(dead_code, reason = "the schedules need only a part of the second copy")]
+mod loom_shared;
 mod rate;
 mod refusal;
 mod shared;
+mod sync;
 mod table;
 #[cfg(feature = "tower")]
 mod tower;
@@ -24,6 +36,7 @@ pub use self::{
     all::{Keyed, LIMITS_MAX, Limit, Refused, check_all_at},
     bucket::Bucket,
     config::{Config, InvalidConfig},
+    event::Event,
     gate::{Gate, Place},
     gate_config::GateConfig,
     limiter::Limiter,

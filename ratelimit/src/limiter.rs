@@ -11,10 +11,11 @@ use toolweir_core::{
 };
 
 use crate::bucket::{Limits, affordable};
+use crate::event::Listeners;
 use crate::shared::Shared;
 use crate::table::{Place, Table};
 use crate::turn::Turn;
-use crate::{Config, InvalidConfig, Refusal};
+use crate::{Config, Event, InvalidConfig, Refusal};
 
 /// A limit that each key has for itself: a client, a tool, an address.
 ///
@@ -33,6 +34,7 @@ pub struct Limiter<K> {
     table: Table<K>,
     clock: Arc<dyn Clock>,
     limits: Limits,
+    listeners: Listeners<K>,
 }
 
 impl<K: Hash + Eq> Limiter<K> {
@@ -50,7 +52,27 @@ impl<K: Hash + Eq> Limiter<K> {
     /// Names the field of `config` that makes no sense.
     pub fn with_clock(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, InvalidConfig> {
         let table = Table::new(config.rate()?, config.max_keys);
-        Ok(Self { table, clock, limits: Limits::of(config) })
+        Ok(Self { table, clock, limits: Limits::of(config), listeners: Listeners::default() })
+    }
+
+    /// Adds a listener for refusals, for callers who begin to wait, and for pauses, each with its key.
+    ///
+    /// It runs on the thread of the call that it hears of, under no lock, so it should be quick; it should not
+    /// panic either, but does no harm if it does. The key is copied for it.
+    #[must_use]
+    pub fn on_event(mut self, listener: impl Fn(&K, &Event) + Send + Sync + 'static) -> Self {
+        self.listeners.add(listener);
+        self
+    }
+
+    /// Tells the listeners of a refusal, and returns it.
+    #[cold]
+    pub(crate) fn refused<Q>(&self, key: &Q, refusal: Refusal) -> Refusal
+    where
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        self.listeners.tell(|| key.to_owned(), Event::Refused(refusal));
+        refusal
     }
 
     /// Whether a call under `key` may go now; if so, it is counted.
@@ -76,7 +98,10 @@ impl<K: Hash + Eq> Limiter<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        self.take(key, 1, now).map(drop)
+        match self.take(key, 1, now) {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(self.refused(key, refusal)),
+        }
     }
 
     /// [`check_at`](Self::check_at) for a call that counts as `cost` calls; 0 counts as 1.
@@ -84,6 +109,14 @@ impl<K: Hash + Eq> Limiter<K> {
     /// # Errors
     /// [`Refusal::Limited`], or [`Refusal::TooCostly`] where it could never go.
     pub fn check_n_at<Q>(&self, key: &Q, cost: u32, now: Instant) -> Result<(), Refusal>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.take_n(key, cost, now).map_err(|refusal| self.refused(key, refusal))
+    }
+
+    fn take_n<Q>(&self, key: &Q, cost: u32, now: Instant) -> Result<(), Refusal>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -151,7 +184,27 @@ impl<K: Hash + Eq> Limiter<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let retry_after = match self.check_n_at(key, cost, now) {
+        let turn = self.reserve(key, cost, now, deadline);
+        let turn = turn.map_err(|refusal| self.refused(key, refusal))?;
+        if turn.due() > now {
+            let waiting = Event::Waiting { due: Some(turn.due()) };
+            self.listeners.tell(|| key.to_owned(), waiting);
+        }
+        Ok(turn)
+    }
+
+    fn reserve<Q>(
+        &self,
+        key: &Q,
+        cost: u32,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<Turn, Refusal>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let retry_after = match self.take_n(key, cost, now) {
             Ok(()) => return Ok(Turn::now(Arc::clone(&self.clock), now)),
             Err(Refusal::Limited { retry_after }) => retry_after,
             Err(refusal) => return Err(refusal),
@@ -196,7 +249,28 @@ impl<K: Hash + Eq> Limiter<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        self.reserve_at(key, 1, self.clock.now(), deadline)?.wait().await
+        self.acquire_n_by(key, 1, deadline).await
+    }
+
+    /// [`acquire_by`](Self::acquire_by) for a call that counts as `cost` calls; 0 counts as 1.
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire), or [`Refusal::TooCostly`] where it could never go.
+    ///
+    /// # Cancel safety
+    /// As [`acquire`](Self::acquire).
+    #[cfg(feature = "tokio")]
+    pub async fn acquire_n_by<Q>(
+        &self,
+        key: &Q,
+        cost: u32,
+        deadline: Instant,
+    ) -> Result<(), Refusal>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.reserve_at(key, cost, self.clock.now(), deadline)?.wait().await
     }
 
     /// Admits nothing under `key` for `pause`, and then one call an interval: what an upstream's 429 asks for.
@@ -231,6 +305,7 @@ impl<K: Hash + Eq> Limiter<K> {
         if let Ok(Some(shared)) = shared {
             shared.pause(pause, now);
         }
+        self.listeners.tell(|| key.to_owned(), Event::Paused { until: now + pause });
     }
 
     /// How many keys have a bucket of their own.

@@ -1,12 +1,12 @@
 //! A bucket that several threads use.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::task::Waker;
 use std::time::Duration;
 
 use toolweir_core::Instant;
 
+use super::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::Refusal;
 use crate::line::{Line, Look, Pause};
 use crate::rate::Rate;
@@ -24,7 +24,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(rate: Rate, full_at: u64) -> Self {
-        Self { full_at: AtomicU64::new(full_at), rate, line: Mutex::default() }
+        Self { full_at: AtomicU64::new(full_at), rate, line: Mutex::new(Line::default()) }
     }
 
     pub(crate) fn rate(&self) -> &Rate {
