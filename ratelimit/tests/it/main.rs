@@ -6,6 +6,8 @@ mod configuration;
 mod decisions;
 mod eviction;
 mod gate;
+#[cfg(feature = "tokio")]
+mod gate_model;
 mod guard;
 mod model;
 mod pause;
