@@ -1,6 +1,7 @@
 //! Alerts: raised once, resolved once.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,18 +80,40 @@ pub enum AlertEvent {
     Resolved(Alert),
 }
 
-/// Hears of alerts: writes a log, fills a channel.
-///
-/// Called on the path of the operation that raised or ended the alert, with no lock held: it neither blocks
-/// nor waits. Closures are sinks.
-pub trait Sink: Send + Sync {
-    /// Hears of `event`; once for each alert's beginning and once for its end.
-    fn on_alert(&self, event: &AlertEvent);
-}
-
-impl<F: Fn(&AlertEvent) + Send + Sync> Sink for F {
-    fn on_alert(&self, event: &AlertEvent) {
-        self(event);
+/// One line, as in `raised high_latency severity=warning server="github" operation="call" duration_ms=6000`.
+impl fmt::Display for AlertEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (verb, alert) = match self {
+            Self::Raised(alert) => ("raised", alert),
+            Self::Resolved(alert) => ("resolved", alert),
+        };
+        let kind = match alert.kind {
+            AlertKind::HighLatency => "high_latency",
+            AlertKind::HighErrorRate => "high_error_rate",
+            AlertKind::Rule => "rule",
+        };
+        let severity = match alert.severity {
+            Severity::Warning => "warning",
+            Severity::Critical => "critical",
+        };
+        write!(f, "{verb} {kind} severity={severity} server={:?}", alert.server)?;
+        for (name, text) in [("operation", &alert.operation), ("rule", &alert.rule)] {
+            if let Some(text) = text {
+                write!(f, " {name}={text:?}")?;
+            }
+        }
+        let figures = [
+            ("duration_ms", alert.duration_ms),
+            ("error_count", alert.error_count.map(f64::from)),
+            ("value", alert.value),
+            ("threshold", alert.threshold),
+        ];
+        for (name, figure) in figures {
+            if let Some(figure) = figure {
+                write!(f, " {name}={figure}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -130,36 +153,58 @@ pub(crate) enum Key {
 /// operations, servers, and servers times rules.
 const HISTORY: usize = 100;
 
+/// How many events wait to be told, where a sink blocks; then the oldest is not told.
+const MOST_UNTOLD: usize = 1_000;
+
 /// The active alerts, oldest first, and the last events.
 pub(crate) struct Book {
     active: Vec<(Key, Alert, Instant)>,
     history: VecDeque<AlertEvent>,
+    untold: VecDeque<AlertEvent>,
+    /// Whether somebody tells the sinks: one at a time, so that they hear in order.
+    telling: bool,
 }
 
 impl Book {
     pub(crate) fn new() -> Self {
-        Self { active: Vec::with_capacity(64), history: VecDeque::with_capacity(HISTORY + 1) }
+        Self {
+            active: Vec::with_capacity(64),
+            history: VecDeque::with_capacity(HISTORY),
+            untold: VecDeque::with_capacity(HISTORY),
+            telling: false,
+        }
     }
 
-    /// Notes an alert; `None` where it is active already, which is then known to go on.
-    pub(crate) fn raise(&mut self, key: Key, alert: Alert, now: Instant) -> Option<AlertEvent> {
+    /// Notes an alert; one that is active already is then known to go on.
+    pub(crate) fn raise(&mut self, key: Key, alert: Alert, now: Instant) {
         if let Some((.., last)) = self.active.iter_mut().find(|(k, ..)| *k == key) {
             *last = now.max(*last);
-            return None;
+            return;
         }
-        let event = AlertEvent::Raised(alert.clone());
-        self.active.push((key, alert, now));
-        self.note(event.clone());
-        Some(event)
+        self.active.push((key, alert.clone(), now));
+        self.note(AlertEvent::Raised(alert));
     }
 
-    /// Ends an alert; `None` where it is not active.
-    pub(crate) fn resolve(&mut self, key: Key) -> Option<AlertEvent> {
-        let index = self.active.iter().position(|(k, ..)| *k == key)?;
-        let (_, alert, _) = self.active.remove(index);
-        let event = AlertEvent::Resolved(alert);
-        self.note(event.clone());
-        Some(event)
+    /// Ends an alert, where it is active.
+    pub(crate) fn resolve(&mut self, key: Key) {
+        if let Some(index) = self.active.iter().position(|(k, ..)| *k == key) {
+            let (_, alert, _) = self.active.remove(index);
+            self.note(AlertEvent::Resolved(alert));
+        }
+    }
+
+    /// Whether there is something to tell and nobody who does; then the caller does, until [`next`](Self::next)
+    /// has nothing more.
+    pub(crate) fn begin_telling(&mut self) -> bool {
+        let begins = !self.telling && !self.untold.is_empty();
+        self.telling |= begins;
+        begins
+    }
+
+    pub(crate) fn next(&mut self) -> Option<AlertEvent> {
+        let next = self.untold.pop_front();
+        self.telling = next.is_some();
+        next
     }
 
     /// An operation's alert of which nothing was seen since `after` before `now`.
@@ -184,7 +229,11 @@ impl Book {
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }
-        self.history.push_back(event);
+        self.history.push_back(event.clone());
+        if self.untold.len() == MOST_UNTOLD {
+            self.untold.pop_front();
+        }
+        self.untold.push_back(event);
     }
 }
 
@@ -217,6 +266,58 @@ impl Failures {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn raise(book: &mut Book, id: u32, second: u64) {
+        let server: Arc<str> = Arc::from("a");
+        let now = Instant::from_nanos(second * 1_000_000_000);
+        let alert = Alert::new(AlertKind::HighLatency, Severity::Warning, &server, now);
+        book.raise(Key::Operation(id), alert, now);
+    }
+
+    #[test]
+    fn one_tells_at_a_time_until_nothing_is_left() {
+        let mut book = Book::new();
+        assert!(!book.begin_telling(), "there is nothing to tell");
+        raise(&mut book, 1, 0);
+        assert!(book.begin_telling());
+        raise(&mut book, 1, 1);
+        book.resolve(Key::Operation(1));
+        book.resolve(Key::Operation(1));
+        assert!(!book.begin_telling(), "somebody does");
+        assert!(matches!(book.next(), Some(AlertEvent::Raised(_))));
+        assert!(matches!(book.next(), Some(AlertEvent::Resolved(_))));
+        assert_eq!(book.next(), None);
+        raise(&mut book, 2, 2);
+        assert!(book.begin_telling());
+    }
+
+    #[test]
+    fn what_waits_to_be_told_and_what_is_remembered_is_bounded() {
+        let mut book = Book::new();
+        for id in 0..1_500 {
+            raise(&mut book, id, 0);
+        }
+        assert_eq!((book.history().len(), book.untold.len()), (100, 1_000));
+        assert_eq!(book.active(usize::MAX).len(), 1_500);
+        assert_eq!(book.active(10).len(), 10);
+    }
+
+    #[test]
+    fn an_alert_is_stale_when_it_was_not_seen_again_for_long_enough() {
+        let mut book = Book::new();
+        let stale = |book: &Book, second: u64| {
+            book.stale(Instant::from_nanos(second * 1_000_000_000), Duration::from_secs(10))
+        };
+        raise(&mut book, 1, 0);
+        raise(&mut book, 2, 5);
+        assert_eq!(stale(&book, 9), None);
+        assert_eq!(stale(&book, 10), Some(1));
+        raise(&mut book, 1, 9);
+        raise(&mut book, 1, 3);
+        assert_eq!(stale(&book, 14), None);
+        assert_eq!(stale(&book, 15), Some(2));
+        assert_eq!(stale(&book, 19), Some(1));
+    }
 
     #[test]
     fn recent_failures_are_those_among_the_last_hundred() {

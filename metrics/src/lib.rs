@@ -24,17 +24,19 @@ mod health;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 mod recorder;
+mod sink;
 
 #[cfg(feature = "prometheus")]
-pub use self::prometheus::CONTENT_TYPE;
+pub use self::prometheus::{CONTENT_TYPE, Exposition};
 pub use self::{
-    alert::{Alert, AlertEvent, AlertKind, Severity, Sink},
+    alert::{Alert, AlertEvent, AlertKind, Severity},
     config::{Alerts, Config, InvalidConfig, Thresholds},
     events::{CacheCounts, ServerEvents},
     health::{Dashboard, Health, Issue, IssueKind, Status, SystemHealth},
     recorder::{Handle, Operation, Record, Recorder, Sample},
-    rule::{Condition, Quantile, Rule},
+    rule::{Condition, Figure, Quantile, Rule},
     score::{Reason, ReasonKind, Score},
+    sink::{Channel, Log, Sink},
     statistics::Statistics,
     table::OTHER,
     timestamp::Timestamp,

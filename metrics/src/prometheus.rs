@@ -18,7 +18,87 @@ use crate::slot::{Family, OperationSlot};
 /// The content type of what [`Recorder::render`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// In which form everything is exported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Exposition {
+    /// OpenMetrics 1.0.
+    #[default]
+    OpenMetrics,
+    /// Prometheus' own text format, 0.0.4, which more programs read.
+    Prometheus,
+}
+
+impl Exposition {
+    /// What to answer to an HTTP request with this `Accept` header: OpenMetrics where it is asked for.
+    ///
+    /// ```
+    /// use toolweir_metrics::Exposition;
+    ///
+    /// let asked = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
+    /// assert_eq!(Exposition::accepted(Some(asked)), Exposition::OpenMetrics);
+    /// assert_eq!(Exposition::accepted(Some("*/*")), Exposition::Prometheus);
+    /// assert_eq!(Exposition::accepted(None), Exposition::Prometheus);
+    /// ```
+    #[must_use]
+    pub fn accepted(accept: Option<&str>) -> Self {
+        let wanted = accept.unwrap_or_default().split(',').any(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let named = parts.next().unwrap_or_default();
+            named.eq_ignore_ascii_case("application/openmetrics-text")
+                && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+        });
+        if wanted { Self::OpenMetrics } else { Self::Prometheus }
+    }
+
+    /// The content type of what [`Recorder::render_as`] returns.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => CONTENT_TYPE,
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
+/// The same in Prometheus' own format: there a counter's family is named as its lines are, and nothing marks the end.
+fn classic(text: &str) -> String {
+    let mut classic = String::with_capacity(text.len());
+    let mut help = None;
+    for line in text.lines() {
+        if line.starts_with("# HELP ") {
+            help = Some(line);
+            continue;
+        }
+        if line.starts_with("# UNIT ") || line == "# EOF" {
+            continue;
+        }
+        let described = line.strip_prefix("# TYPE ").and_then(|typed| typed.split_once(' '));
+        if let Some((name, kind)) = described {
+            let suffix = if kind == "counter" { "_total" } else { "" };
+            if let Some((_, words)) =
+                help.take().and_then(|line| line.strip_prefix("# HELP ")?.split_once(' '))
+            {
+                classic.extend(["# HELP ", name, suffix, " ", words, "\n"]);
+            }
+            classic.extend(["# TYPE ", name, suffix, " ", kind, "\n"]);
+        } else {
+            classic.extend([line, "\n"]);
+        }
+    }
+    classic
+}
+
 impl Recorder {
+    /// Everything as text of this form.
+    #[must_use]
+    pub fn render_as(&self, form: Exposition) -> String {
+        match form {
+            Exposition::OpenMetrics => self.render(),
+            Exposition::Prometheus => classic(&self.render()),
+        }
+    }
+
     /// Everything as OpenMetrics text, for Prometheus to scrape.
     #[must_use]
     pub fn render(&self) -> String {

@@ -25,10 +25,10 @@ pub(crate) struct ServerSlot {
     failing: AtomicBool,
     /// How many alerts of this server and its operations are active.
     alarms: Mutex<usize>,
-    /// From what duration on, in nanoseconds, a success is slow.
+    /// The longest success that is not slow, in nanoseconds.
     latency: u64,
-    /// Successes up to this bear on no alert: `latency`, or 0 while an alert waits for its end.
-    pub(crate) calm_below: AtomicU64,
+    /// From this on, a success bears on an alert: above `latency`, or any while an alert waits for its end.
+    pub(crate) judged_from: AtomicU64,
     pub(crate) state: ServerState,
 }
 
@@ -44,7 +44,7 @@ impl ServerSlot {
             failing: AtomicBool::new(false),
             alarms: Mutex::new(0),
             latency,
-            calm_below: AtomicU64::new(latency),
+            judged_from: AtomicU64::new(latency.saturating_add(1)),
             state: ServerState::new(),
         }
     }
@@ -77,7 +77,8 @@ impl ServerSlot {
         let mut alarms = lock(&self.alarms);
         if flag.swap(set, Relaxed) != set {
             *alarms = if set { *alarms + 1 } else { alarms.saturating_sub(1) };
-            self.calm_below.store(if *alarms == 0 { self.latency } else { 0 }, Relaxed);
+            let from = if *alarms == 0 { self.latency.saturating_add(1) } else { 0 };
+            self.judged_from.store(from, Relaxed);
         }
     }
 

@@ -1,13 +1,14 @@
 //! Raises and resolves alerts as operations come in.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use toolweir_core::Instant;
 
 use super::Shared;
-use crate::alert::{Alert, AlertEvent, AlertKind, Key, Severity};
-use crate::rule::Change;
+use crate::alert::{Alert, AlertKind, Key, Severity};
+use crate::rule::{Change, Facts};
 use crate::slot::{OperationSlot, lock};
 use crate::statistics::millis;
 
@@ -18,6 +19,7 @@ impl Shared {
     pub(super) fn judge(&self, slot: &OperationSlot, nanos: u64, success: bool, now: Instant) {
         self.judge_latency(slot, nanos, success, now);
         self.judge_errors(slot, success, now);
+        self.tell();
     }
 
     fn judge_latency(&self, slot: &OperationSlot, nanos: u64, success: bool, now: Instant) {
@@ -25,7 +27,7 @@ impl Shared {
             return;
         }
         let key = Key::Operation(slot.id);
-        let event = if nanos > self.latency {
+        if nanos > self.latency {
             slot.fast_streak.store(0, Relaxed);
             let (kind, severity) = (AlertKind::HighLatency, Severity::Warning);
             let alert = Alert {
@@ -35,7 +37,7 @@ impl Shared {
             };
             let mut book = lock(&self.book);
             slot.set_slow(true);
-            book.raise(key, alert, now)
+            book.raise(key, alert, now);
         } else if slot.is_slow() {
             let streak = slot.fast_streak.fetch_add(1, Relaxed) + 1;
             if streak < self.config.alerts.latency_clear_after {
@@ -43,11 +45,8 @@ impl Shared {
             }
             let mut book = lock(&self.book);
             slot.set_slow(false);
-            book.resolve(key)
-        } else {
-            return;
-        };
-        self.tell(event);
+            book.resolve(key);
+        }
     }
 
     fn judge_errors(&self, slot: &OperationSlot, success: bool, now: Instant) {
@@ -62,22 +61,18 @@ impl Shared {
         }
         let errors = failures.recent(total);
         let key = Key::Server(server.id);
-        let event = if errors > self.config.alerts.errors {
+        if errors > self.config.alerts.errors {
             server.set_failing(true);
             let (kind, severity) = (AlertKind::HighErrorRate, Severity::Critical);
             let alert = Alert {
                 error_count: Some(errors),
                 ..Alert::new(kind, severity, &server.name, now)
             };
-            lock(&self.book).raise(key, alert, now)
+            lock(&self.book).raise(key, alert, now);
         } else if errors <= self.config.alerts.errors_clear && server.is_failing() {
             server.set_failing(false);
-            lock(&self.book).resolve(key)
-        } else {
-            None
-        };
-        drop(failures);
-        self.tell(event);
+            lock(&self.book).resolve(key);
+        }
     }
 
     /// Ends the latency alerts of operations that were not slow for long enough.
@@ -89,9 +84,7 @@ impl Shared {
             if let Some(slot) = self.table.names().operations.get(id as usize) {
                 slot.set_slow(false);
             }
-            let event = book.resolve(Key::Operation(id));
-            drop(book);
-            self.tell(event);
+            book.resolve(Key::Operation(id));
         }
     }
 
@@ -102,34 +95,47 @@ impl Shared {
             return;
         }
         let names = self.table.names();
-        let mut events = Vec::new();
         let mut phases = lock(&self.phases);
         for server in names.servers() {
             for (index, rule) in rules.iter().enumerate() {
-                let measured =
-                    rule.measure(|window| self.window(&names, window, &*server.name, now));
+                if !rule.concerns(&server.name) {
+                    continue;
+                }
+                let facts = Facts {
+                    statistics: &|window| self.window(&names, window, &*server.name, now),
+                    events: &|| server.state.events(),
+                    thresholds: &self.config.alerts.thresholds,
+                };
+                let measured = rule.measure(&facts);
                 let phase = phases.entry((index, server.id)).or_default();
                 let key = Key::Rule(index, server.id);
-                let mut book = lock(&self.book);
-                events.extend(match phase.step(measured, rule, now) {
+                match phase.step(measured, rule, now) {
                     Some(Change::Raised) => {
-                        let (value, threshold) = measured.unzip();
+                        let (value, threshold) = measured.map(|m| (m.value, m.threshold)).unzip();
                         let name = Some(self.rules[index].clone());
                         let alert = Alert::new(AlertKind::Rule, rule.severity, &server.name, now);
-                        book.raise(key, Alert { rule: name, value, threshold, ..alert }, now)
+                        let alert = Alert { rule: name, value, threshold, ..alert };
+                        lock(&self.book).raise(key, alert, now);
                     }
-                    Some(Change::Resolved) => book.resolve(key),
-                    None => None,
-                });
+                    Some(Change::Resolved) => lock(&self.book).resolve(key),
+                    None => {}
+                }
             }
         }
-        drop(phases);
-        events.into_iter().for_each(|event| self.tell(Some(event)));
     }
 
-    pub(super) fn tell(&self, event: Option<AlertEvent>) {
-        if let Some(event) = event {
-            self.sinks.load().iter().for_each(|sink| sink.on_alert(&event));
+    /// Tells the sinks what they have not heard, unless another thread is at it.
+    pub(super) fn tell(&self) {
+        if !lock(&self.book).begin_telling() {
+            return;
+        }
+        loop {
+            let Some(event) = lock(&self.book).next() else { return };
+            for sink in self.sinks.load().iter() {
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| sink.on_alert(&event))) {
+                    std::mem::forget(panic); // its destructor may panic again
+                }
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use toolweir_core::{Clock, Instant, MonotonicClock};
 
-use crate::alert::{Alert, AlertEvent, Book, Sink};
+use crate::alert::{Alert, AlertEvent, Book};
 use crate::config::{Config, InvalidConfig};
 use crate::events::{CacheCounts, CacheState, ServerEvents};
 use crate::health::{Dashboard, Health, SystemHealth};
@@ -20,6 +20,7 @@ use crate::histogram;
 use crate::ring::{Compact, NO_TEXT, SUCCESS};
 use crate::rule::Phase;
 use crate::score::Score;
+use crate::sink::Sink;
 use crate::slot::{Family, OperationSlot, ServerSlot, lock};
 use crate::statistics::{Statistics, Summary, millis, nanos};
 use crate::stripe::Stripes;
@@ -276,6 +277,7 @@ impl Recorder {
         let now = self.shared.clock.now();
         self.shared.expire(now);
         self.shared.evaluate(now);
+        self.shared.tell();
     }
 
     /// A server's health as a number with reasons, from the last five minutes; `None` where it is not known.
@@ -351,7 +353,7 @@ impl Shared {
         server.cells.of(turn.index).count(nanos, index, sample.success);
         turn.ring().push(&record);
         drop(turn);
-        if !sample.success || nanos > server.calm_below.load(Relaxed) {
+        if !sample.success || nanos >= server.judged_from.load(Relaxed) {
             self.judge(slot, nanos, sample.success, now);
         }
     }

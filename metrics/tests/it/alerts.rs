@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use toolweir_metrics::{AlertEvent, AlertKind, Alerts, Config, Operation, Recorder};
+use toolweir_metrics::{AlertEvent, AlertKind, Alerts, Channel, Config, Log, Operation, Recorder};
 
 use crate::{failed, ok, recorder};
 
@@ -145,4 +145,103 @@ fn sinks_are_bounded_and_may_use_the_recorder() {
     assert_eq!(added.count(), 16);
     recorder.record(ok(6_000));
     assert_eq!(recorder.records().len(), 17);
+}
+
+/// A writer that several hold.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_log_has_a_line_for_each_event() {
+    let (recorder, _) = recorder(Config::default());
+    let written = Shared::default();
+    assert!(recorder.add_sink(Log::new(written.clone())));
+    recorder.record(Operation { name: "a \"b\"\n", ..ok(6_000) });
+    (0..11).for_each(|_| recorder.record(failed(10)));
+    (0..10).for_each(|_| recorder.record(Operation { name: "a \"b\"\n", ..ok(1) }));
+    let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    let slow = r#"severity=warning server="a" operation="a \"b\"\n" duration_ms=6000"#;
+    let lines = [
+        format!("alert raised high_latency {slow}"),
+        r#"alert raised high_error_rate severity=critical server="a" error_count=11"#.to_owned(),
+        format!("alert resolved high_latency {slow}"),
+    ];
+    assert_eq!(text.lines().collect::<Vec<_>>(), lines);
+}
+
+#[test]
+fn a_channel_takes_what_it_has_room_for() {
+    let (recorder, _) = recorder(Config::default());
+    let (channel, events) = Channel::new(2);
+    let channel = Arc::new(channel);
+    assert!(recorder.add_sink(channel.clone()));
+    for name in ["one", "two", "three"] {
+        recorder.record(Operation { name, ..ok(6_000) });
+    }
+    let names: Vec<_> = events
+        .try_iter()
+        .map(|event| match event {
+            AlertEvent::Raised(alert) => alert.operation.unwrap().to_string(),
+            other => panic!("{other}"),
+        })
+        .collect();
+    assert_eq!((names, channel.dropped()), (vec!["one".to_owned(), "two".to_owned()], 1));
+    drop(events);
+    recorder.record(Operation { name: "four", ..ok(6_000) });
+    assert_eq!(channel.dropped(), 2);
+}
+
+/// Sinks were told by whichever thread had raised or resolved, so that an end could overtake its beginning.
+#[test]
+fn sinks_hear_in_order_whichever_threads_raise_and_resolve() {
+    let mut alerts = Alerts::default();
+    alerts.latency_clear_after = 1;
+    let (recorder, _) = recorder(Config::default().alerts(alerts));
+    let heard = listen(&recorder);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    recorder.record(ok(6_000));
+                    recorder.record(ok(1));
+                }
+            });
+        }
+    });
+    recorder.evaluate();
+    let heard = heard.lock().unwrap();
+    assert!(!heard.is_empty());
+    for (index, event) in heard.iter().enumerate() {
+        let sign = if index % 2 == 0 { '+' } else { '-' };
+        assert!(event.starts_with(sign), "event {index} is {event}");
+    }
+    assert_eq!(heard.len() % 2, recorder.active_alerts().len());
+}
+
+#[test]
+fn a_sink_that_panics_harms_neither_the_caller_nor_the_others() {
+    let (recorder, _) = recorder(Config::default());
+    recorder.add_sink(|_: &AlertEvent| std::panic::resume_unwind(Box::new("broken")));
+    let heard = listen(&recorder);
+    recorder.record(ok(6_000));
+    (0..10).for_each(|_| recorder.record(ok(1)));
+    assert_eq!(*heard.lock().unwrap(), ["+high_latency a", "-high_latency a"]);
+}
+
+/// A success of no duration at all was not looked at while an alert waited for its end.
+#[test]
+fn a_success_that_took_no_time_is_a_fast_one() {
+    let (recorder, _) = recorder(Config::default());
+    recorder.record(ok(6_000));
+    (0..10).for_each(|_| recorder.record(ok(0)));
+    assert!(recorder.active_alerts().is_empty());
 }

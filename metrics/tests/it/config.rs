@@ -44,6 +44,31 @@ fn bad_values_are_refused_by_name() {
                 "when": {"burnRate": {"objective": 1, "above": 2}}}]}}"#,
             "alerts.rules[0].when.burnRate.objective",
         ),
+        (
+            r#"{"alerts": {"rules": [{"name": "x", "severity": "warning",
+                "when": {"burnRate": {"objective": 0.9, "above": 2, "short": "hour"}}}]}}"#,
+            "alerts.rules[0].when.burnRate.short",
+        ),
+        (
+            r#"{"alerts": {"rules": [{"name": "x", "severity": "warning",
+                "when": {"burnRate": {"objective": 0.9, "above": 2, "long": "lifetime"}}}]}}"#,
+            "alerts.rules[0].when.burnRate.long",
+        ),
+        (
+            r#"{"alerts": {"rules": [{"name": "x", "severity": "warning",
+                "when": {"threshold": {"figure": "score"}}}]}}"#,
+            "alerts.rules[0].when.threshold",
+        ),
+        (
+            r#"{"alerts": {"rules": [{"name": "x", "severity": "warning",
+                "when": {"threshold": {"figure": "score", "above": 1, "below": 2}}}]}}"#,
+            "alerts.rules[0].when.threshold",
+        ),
+        (
+            r#"{"alerts": {"rules": [{"name": "x", "severity": "warning",
+                "when": {"threshold": {"figure": "inFlight", "above": -1}}}]}}"#,
+            "alerts.rules[0].when.threshold.above",
+        ),
         (r#"{"alerts": {"thresholds": {"errorRate": 1.5}}}"#, "alerts.thresholds.errorRate"),
         (r#"{"alerts": {"thresholds": {"latencyP99Ms": -1}}}"#, "alerts.thresholds.latencyP99Ms"),
         (r#"{"alerts": {"thresholds": {"latencyP50Ms": 1e99}}}"#, "alerts.thresholds.latencyP50Ms"),

@@ -7,6 +7,7 @@ mod allocations;
 mod bounds;
 mod config;
 mod json;
+mod model;
 mod observer;
 mod percentiles;
 #[cfg(feature = "prometheus")]

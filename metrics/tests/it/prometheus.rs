@@ -7,7 +7,7 @@ use toolweir_core::{
     CacheUse, Call, CallEnd, CallStart, Clock, Event, Kind, Observer, Outcome, RawJson, ServerId,
     ServerRef,
 };
-use toolweir_metrics::{Config, Operation};
+use toolweir_metrics::{Config, Exposition, Operation};
 
 use crate::{ok, recorder};
 
@@ -76,4 +76,62 @@ fn ten_thousand_names_are_a_thousand_lines() {
     let text = recorder.render();
     let counts = text.lines().filter(|line| line.contains("_seconds_count{"));
     assert_eq!(counts.count(), 1_024 + 128 + 1);
+}
+
+/// Prometheus' own format, line for line: as OpenMetrics, but for what the two name otherwise.
+#[test]
+fn the_classic_format_names_counters_as_their_lines() {
+    let (recorder, _) = recorder(Config::default());
+    recorder.record(ok(3));
+    let (open, classic) =
+        (recorder.render_as(Exposition::OpenMetrics), recorder.render_as(Exposition::Prometheus));
+    assert_eq!(open, recorder.render());
+    let samples = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+    };
+    assert_eq!(samples(&open), samples(&classic));
+    let described = |text: &str| -> Vec<String> {
+        let described = text.lines().filter(|line| line.starts_with("# "));
+        described.map(|line| line.split(' ').take(4).collect::<Vec<_>>().join(" ")).collect()
+    };
+    let mut expected = described(&open);
+    assert_eq!(expected.pop().as_deref(), Some("# EOF"));
+    let counters: Vec<String> = expected
+        .iter()
+        .filter_map(|line| Some(line.strip_prefix("# TYPE ")?.strip_suffix(" counter")?.to_owned()))
+        .collect();
+    assert!(counters.contains(&"toolweir_cache_requests".to_owned()));
+    for line in &mut expected {
+        let words: Vec<&str> = line.split(' ').collect();
+        if counters.iter().any(|name| name == words[2]) {
+            *line = format!("# {} {}_total {}", words[1], words[2], words[3]);
+        }
+    }
+    assert_eq!(described(&classic), expected);
+    // Every sample's family is described before it.
+    for line in samples(&classic) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+        let family = format!("# TYPE {} ", family.unwrap_or(name));
+        assert!(classic.lines().any(|found| found.starts_with(&family)), "{family}");
+    }
+}
+
+#[test]
+fn the_format_is_what_is_accepted() {
+    use Exposition::{OpenMetrics, Prometheus};
+    for (accept, form) in [
+        (None, Prometheus),
+        (Some(""), Prometheus),
+        (Some("text/plain;version=0.0.4"), Prometheus),
+        (Some("text/html, application/openmetrics-text; version=1.0.0; q=0.5"), OpenMetrics),
+        (Some("Application/OpenMetrics-Text"), OpenMetrics),
+        (Some("application/openmetrics-text;q=0, text/plain"), Prometheus),
+        (Some("application/openmetrics-text; version=1.0.0; q=0.0"), Prometheus),
+        (Some("application/openmetrics-texts"), Prometheus),
+    ] {
+        assert_eq!(Exposition::accepted(accept), form, "{accept:?}");
+    }
+    assert!(OpenMetrics.content_type().starts_with("application/openmetrics-text; version=1.0.0"));
+    assert!(Prometheus.content_type().starts_with("text/plain; version=0.0.4"));
 }

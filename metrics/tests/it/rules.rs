@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use toolweir_core::{Clock, Event, Observer, ServerId, ServerRef};
-use toolweir_metrics::{AlertEvent, Alerts, Config, Operation};
+use toolweir_core::{Call, CallStart, Clock, Event, Observer, RawJson, ServerId, ServerRef};
+use toolweir_metrics::{AlertEvent, Alerts, Condition, Config, Figure, Operation, Rule, Severity};
 
 use crate::{failed, ok, recorder};
 
@@ -111,4 +111,70 @@ fn a_score_says_why() {
     assert_eq!(found["score"], 100 - 30 - 8 - 20 - 20);
     tell(&Event::Health { server, healthy: false, reason: "gone" });
     assert_eq!(score()["score"], 0);
+}
+
+#[test]
+fn a_threshold_looks_at_one_figure_on_one_side() {
+    let (recorder, clock) = recorder(rules(&json!({
+        "name": "sick", "severity": "critical", "servers": ["a"],
+        "when": {"threshold": {"figure": "score", "below": 70}}
+    })));
+    (0..80).for_each(|_| recorder.record(ok(1)));
+    (0..20).for_each(|_| recorder.record(Operation { server: "b", ..failed(1) }));
+    let rule = || {
+        let active = recorder.active_alerts();
+        active.into_iter().find(|alert| alert.rule.is_some())
+    };
+    assert_eq!(rule(), None, "not for b");
+    (0..6).for_each(|_| recorder.record(failed(1)));
+    assert_eq!(rule(), None, "four points for each of 6.98 % leave 72");
+    (0..3).for_each(|_| recorder.record(failed(1)));
+    let alert = rule().unwrap();
+    assert_eq!((&*alert.server, alert.value, alert.threshold), ("a", Some(59.0), Some(70.0)));
+    clock.advance(Duration::from_secs(400));
+    recorder.record(ok(1));
+    assert_eq!(rule(), None, "a hundred is well above seventy");
+}
+
+#[test]
+fn calls_in_flight_and_operations_a_second_have_thresholds() {
+    let condition =
+        |figure, above| Condition::Threshold { figure, above: Some(above), below: None };
+    let alerts = Alerts::default()
+        .rule(Rule::new("queue", Severity::Warning, condition(Figure::InFlight, 2.0)))
+        .rule(Rule::new("busy", Severity::Warning, condition(Figure::OperationsPerSecond, 1.0)));
+    let (recorder, clock) = recorder(Config::default().alerts(alerts));
+    let name: Arc<str> = Arc::from("a");
+    let server = ServerRef { id: ServerId::new(1), name: &name };
+    let call = Call::tool("t", &RawJson::EMPTY_OBJECT).unwrap();
+    let active = || -> Vec<String> {
+        recorder.active_alerts().iter().filter_map(|a| Some(a.rule.as_ref()?.to_string())).collect()
+    };
+    let start = || {
+        recorder.on_event(&Event::CallStart(CallStart { server, call: &call }), clock.now());
+    };
+    (0..2).for_each(|_| start());
+    assert_eq!(active(), [""; 0]);
+    start();
+    assert_eq!(active(), ["queue"]);
+    (0..60).for_each(|_| recorder.record(ok(1)));
+    assert_eq!(active(), ["queue"]);
+    recorder.record(ok(1));
+    assert_eq!(active(), ["queue", "busy"]);
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(active(), ["queue"]);
+}
+
+#[test]
+fn burn_rates_have_windows_of_their_own() {
+    let (recorder, clock) = recorder(rules(&json!({
+        "name": "budget", "severity": "critical",
+        "when": {"burnRate": {"objective": 0.9, "above": 2, "long": "fiveMinutes", "short": "minute"}}
+    })));
+    let firing = || recorder.active_alerts().iter().any(|alert| alert.rule.is_some());
+    (0..10).for_each(|_| recorder.record(failed(1)));
+    assert!(firing(), "ten times too fast in both");
+    clock.advance(Duration::from_secs(60));
+    (0..10).for_each(|_| recorder.record(ok(1)));
+    assert!(!firing(), "no longer in the short one");
 }
