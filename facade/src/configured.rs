@@ -9,6 +9,7 @@ use toolweir_core::{Call, Error, Instant, Kind, Reply, Server, ServerInfo};
 use toolweir_wire::{Endpoint, HttpServer, Options, Program, StdioServer};
 
 use crate::config::{self, Config, Setting, Transport};
+use crate::endpoint::Origin;
 use crate::handlers::Handlers;
 use crate::orchestrator::{BuildError, Builder, Member};
 
@@ -16,8 +17,7 @@ impl Builder {
     /// Takes everything from a configuration: servers, routes, handlers, patterns.
     ///
     /// # Errors
-    /// Fails where a server's transport cannot be set up or a handler makes no sense; what the configuration's own
-    /// reader can see it has refused already.
+    /// Fails where a handler makes no sense; what the configuration's own reader can see it has refused already.
     pub fn from_config(config: &Config) -> Result<Self, BuildError> {
         let settings = &config.settings;
         let connect_timeout = settings.connect_timeout.unwrap_or(Duration::from_secs(60));
@@ -47,7 +47,7 @@ impl Builder {
         }
         builder.handlers = Some(handlers);
         for server in config.servers.iter().filter(|server| !server.disabled) {
-            builder.members.push(member(config, server, connect_timeout)?);
+            builder.members.push(member(config, server));
         }
         Ok(builder)
     }
@@ -65,16 +65,10 @@ fn router(settings: &config::Settings) -> toolweir_router::Config {
     }
 }
 
-fn member(
-    config: &Config,
-    server: &config::Server,
-    connect_timeout: Duration,
-) -> Result<Member, BuildError> {
-    let name: Arc<str> = server.name.as_str().into();
-    let transport = transport(&name, server, connect_timeout)
-        .map_err(|source| BuildError::Transport { server: server.name.clone(), source })?;
+fn member(config: &Config, server: &config::Server) -> Member {
     let policies = config.policies(server);
-    let mut member = Member::new(name, transport)
+    let origin = Origin::Configured(Box::new(server.clone()));
+    let mut member = Member::of(server.name.as_str().into(), origin)
         .capabilities(server.capabilities.iter().cloned())
         .prefix(server.prefix.clone());
     member.trusted = server.trusted;
@@ -147,7 +141,7 @@ fn member(
             member = member.tool_ttl(tool.clone(), ttl);
         }
     }
-    Ok(member)
+    member
 }
 
 /// The host and port of a server that is reached over HTTP.
@@ -177,7 +171,8 @@ fn gate(given: &config::Concurrency) -> toolweir_ratelimit::GateConfig {
     gate
 }
 
-fn transport(
+/// The server that an entry of the configuration speaks of.
+pub(crate) fn transport(
     name: &Arc<str>,
     server: &config::Server,
     connect_timeout: Duration,

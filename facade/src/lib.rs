@@ -17,7 +17,7 @@ pub use toolweir_wire as wire;
 pub use self::{
     orchestrator::{
         BuildError, Builder, Candidate, Effects, Explained, Member, Occupancy, Orchestrator,
-        Readiness, Rule, ServerReport, Standing,
+        Readiness, Reloaded, Rule, ServerReport, Standing,
     },
     pages::pages,
 };

@@ -19,8 +19,23 @@ pub fn pages(orchestrator: &Orchestrator) -> Pages {
         }),
         "/metrics" => Some(Page {
             content_type: toolweir_metrics::CONTENT_TYPE,
-            body: orchestrator.metrics().render().into(),
+            body: metrics(&orchestrator).into(),
         }),
         _ => None,
     })
+}
+
+/// The recorder's text, and what it does not hear of.
+fn metrics(orchestrator: &Orchestrator) -> String {
+    const END: &str = "# EOF\n";
+    let (applied, refused) = orchestrator.reloads();
+    let mut text = orchestrator.metrics().render();
+    text.truncate(text.strip_suffix(END).unwrap_or(&text).len());
+    text.push_str(&format!(
+        "# HELP toolweir_config_reloads Configurations that took effect while running, or could not.\n\
+         # TYPE toolweir_config_reloads counter\n\
+         toolweir_config_reloads_total{{result=\"applied\"}} {applied}\n\
+         toolweir_config_reloads_total{{result=\"refused\"}} {refused}\n{END}"
+    ));
+    text
 }

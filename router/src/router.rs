@@ -28,9 +28,7 @@ pub struct Router {
     table: ArcSwap<Table>,
     pool: Arc<Pool>,
     random: Random,
-    routes: Routes,
-    /// What a request of unknown type needs.
-    fallback: Option<[String; 1]>,
+    routing: ArcSwap<Routing>,
     clock: Arc<dyn Clock>,
     /// The next id; held while the table is changed.
     next: Mutex<u32>,
@@ -51,8 +49,10 @@ impl Router {
             table: ArcSwap::from_pointee(Table::default()),
             pool: Arc::new(Pool::new(&config)),
             random: Random::new(config.seed),
-            routes: config.routes,
-            fallback: config.default_capability.map(|capability| [capability]),
+            routing: ArcSwap::from_pointee(Routing {
+                routes: config.routes,
+                fallback: config.default_capability,
+            }),
             clock: Arc::new(MonotonicClock),
             next: Mutex::new(0),
         }
@@ -336,12 +336,27 @@ impl Router {
     ///
     /// # Errors
     /// The type has no route, and the configuration names no default capability.
-    pub fn route(&self, request_type: &str) -> Result<&[String], UnknownRoute> {
-        let fallback = self.fallback.as_ref().map(<[String; 1]>::as_slice);
-        self.routes.get(request_type).or(fallback).ok_or_else(|| UnknownRoute {
+    pub fn route(&self, request_type: &str) -> Result<Vec<String>, UnknownRoute> {
+        let routing = self.routing.load();
+        let fallback = routing.fallback.as_slice();
+        let fallback = (!fallback.is_empty()).then_some(fallback);
+        let needed = routing.routes.get(request_type).or(fallback);
+        needed.map(<[String]>::to_vec).ok_or_else(|| UnknownRoute {
             request_type: request_type.to_owned(),
-            known: self.routes.iter().map(|(known, _)| known.to_owned()).collect(),
+            known: routing.routes.iter().map(|(known, _)| known.to_owned()).collect(),
         })
+    }
+
+    /// Replaces the routes, and the capability that a request of unknown type needs; the rest of `config` stays as it
+    /// was when the router was made.
+    ///
+    /// # Errors
+    /// The field of `config` that makes no sense; then nothing is replaced.
+    pub fn set_routes(&self, config: Config) -> Result<(), InvalidConfig> {
+        config.validate()?;
+        let routing = Routing { routes: config.routes, fallback: config.default_capability };
+        self.routing.store(Arc::new(routing));
+        Ok(())
     }
 
     /// The best servers for a request of this type.
@@ -357,7 +372,7 @@ impl Router {
     /// # Errors
     /// The type has no route, or no server has what it needs.
     pub fn rank_route_at(&self, request_type: &str, now: Instant) -> Result<Ranked, RouteError> {
-        Ok(self.require_at(self.route(request_type)?, now)?)
+        Ok(self.require_at(&self.route(request_type)?, now)?)
     }
 
     /// Says of each server where it stands for a request that needs these capabilities, and why.
@@ -396,6 +411,14 @@ impl Router {
     pub(crate) fn with_cell(&self, id: ServerId, act: impl FnOnce(&Cell)) -> bool {
         self.table.load().slot(id).map(|slot| act(&slot.cell)).is_some()
     }
+}
+
+/// Which capabilities a type of request needs.
+#[derive(Debug)]
+struct Routing {
+    routes: Routes,
+    /// What a request of unknown type needs.
+    fallback: Option<String>,
 }
 
 impl Default for Router {

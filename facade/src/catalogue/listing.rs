@@ -44,6 +44,18 @@ impl Listing {
         *tools = annotated.into();
     }
 
+    /// The same, without what the tools' annotations claim.
+    pub(crate) fn without_claims(&self) -> Self {
+        let mut listing = self.clone();
+        let tools = &mut listing.items[Kind::Tool.index()];
+        if tools.iter().any(|tool| tool.claimed != Hints::default()) {
+            let unclaimed =
+                tools.iter().map(|tool| Item { claimed: Hints::default(), ..tool.clone() });
+            *tools = unclaimed.collect();
+        }
+        listing
+    }
+
     #[cfg(test)]
     pub(crate) fn with_tools(items: Vec<Item>) -> Self {
         let mut listing = Self::default();

@@ -10,8 +10,11 @@ mod health;
 mod list;
 mod near;
 mod output;
+mod reload;
 mod serve;
 mod source;
+mod until;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -7,20 +7,25 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use toolweir::config::{self, Config};
-use toolweir::wire::{Access, HttpListener, PagesListener, Service, serve_stdio};
+use toolweir::wire::{Access, HttpListener, Limits, PagesListener, Service, serve_stdio};
 use toolweir::{Orchestrator, pages};
 
 use super::Source;
 use super::failure::Failure;
 use super::output::Output;
+use super::reload::Reloading;
 use super::source;
+use super::until::Until;
 
 const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8808);
-/// How long calls that are in flight get to finish once the gateway is told to end. Together with what servers get
+/// How long calls that are in flight get to finish once the gateway is told to end, unless it is configured. Together with what servers get
 /// then it stays below the 10 s after which most supervisors kill.
-const GRACE: Duration = Duration::from_secs(6);
+pub(crate) const GRACE: Duration = Duration::from_secs(6);
+const FINISHING: &str = "finishing what is in flight; a second signal ends it now";
 /// How long the servers get after that to end.
 const SERVERS_GRACE: Duration = Duration::from_secs(2);
 
@@ -76,13 +81,33 @@ pub(crate) async fn serve(
     if let Some(admin) = &admin {
         output.note(&format!("health: http://{}/health", admin.local_addr()));
     }
+    let grace = settings.shutdown_grace.unwrap_or(GRACE);
+    let reloading = reload(&orchestrator, &config, &mut signals, output);
     let code = match bound {
-        Some(bound) => over_http(bound, service, &mut signals, output).await,
-        None => over_stdio(service, &mut signals).await,
+        Some(bound) => over_http(bound, service, &mut signals, grace, output).await,
+        None => over_stdio(service, &mut signals, grace, output).await,
     };
+    reloading.abort();
     telling.abort();
     end(&orchestrator, admin, &mut signals).await;
     code
+}
+
+/// Takes the file up again when it changes, and at SIGHUP, which is then no signal to end.
+fn reload(
+    orchestrator: &Orchestrator,
+    config: &Config,
+    signals: &mut Signals,
+    output: Output,
+) -> JoinHandle<()> {
+    let Some(hang_up) = signals.hang_up.take() else { return tokio::spawn(async {}) };
+    let (orchestrator, config) = (orchestrator.clone(), config.clone());
+    let reloading = Reloading { orchestrator, config, hang_up, output };
+    let gone = signals.gone.clone();
+    tokio::spawn(async move {
+        reloading.keep().await;
+        gone.cancel();
+    })
 }
 
 /// Ends the servers in good order, or, at a signal, now: dropping them kills them.
@@ -108,28 +133,47 @@ pub(crate) async fn over_http(
     bound: TcpListener,
     service: Service,
     signals: &mut Signals,
+    grace: Duration,
     output: Output,
 ) -> Result<ExitCode, Failure> {
     let listener =
         HttpListener::on(bound, service).map_err(|error| Failure::unexpected(error.to_string()))?;
     output.note(&format!("MCP endpoint: http://{}/mcp", listener.local_addr()));
     signals.next().await;
-    output.note("finishing what is in flight; a second signal ends it now");
+    output.note(FINISHING);
     tokio::select! {
-        () = listener.shutdown(GRACE) => {}
+        () = listener.shutdown(grace) => {}
         () = signals.next() => {}
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Serves one client until it closes its side, or a signal.
-async fn over_stdio(service: Service, signals: &mut Signals) -> Result<ExitCode, Failure> {
-    tokio::select! {
-        ended = serve_stdio(service, tokio::io::stdin(), tokio::io::stdout()) => {
-            ended.map_err(|error| Failure::unexpected(format!("stdio: {error}")))?;
+/// Serves one client until it closes its side, or a signal; what is in flight then gets its grace, and a second signal
+/// ends it.
+async fn over_stdio(
+    service: Service,
+    signals: &mut Signals,
+    grace: Duration,
+    output: Output,
+) -> Result<ExitCode, Failure> {
+    let mut limits = Limits::default();
+    limits.drain = grace;
+    let stop = CancellationToken::new();
+    let input = Until::new(tokio::io::stdin(), stop.clone());
+    let serving = serve_stdio(service.limits(limits), input, tokio::io::stdout());
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = &mut serving => ended,
+        () = signals.next() => {
+            output.note(FINISHING);
+            stop.cancel();
+            tokio::select! {
+                ended = &mut serving => ended,
+                () = signals.next() => Ok(()),
+            }
         }
-        () = signals.next() => {}
-    }
+    };
+    ended.map_err(|error| Failure::unexpected(format!("stdio: {error}")))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -159,11 +203,13 @@ fn access(config: &Config) -> Access {
     }
 }
 
-/// SIGTERM, SIGINT and SIGHUP.
+/// What ends the program: SIGTERM, SIGINT, and SIGHUP unless that is taken to mean something else.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    hang_up: Signal,
+    hang_up: Option<Signal>,
+    /// The terminal is gone.
+    gone: CancellationToken,
 }
 
 impl Signals {
@@ -173,15 +219,24 @@ impl Signals {
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
-            hang_up: listen(SignalKind::hangup())?,
+            hang_up: Some(listen(SignalKind::hangup())?),
+            gone: CancellationToken::new(),
         })
     }
 
     pub(crate) async fn next(&mut self) {
+        let hang_up = async {
+            match &mut self.hang_up {
+                Some(signal) => drop(signal.recv().await),
+                None => std::future::pending().await,
+            }
+        };
+        let gone = self.gone.clone();
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
-            _ = self.hang_up.recv() => {}
+            () = hang_up => {}
+            () = gone.cancelled() => self.gone = CancellationToken::new(), // once
         }
     }
 }

@@ -128,6 +128,20 @@ impl Config {
         server.policies.over(self.settings.policies)
     }
 
+    /// The file that it came from.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        self.source.name()
+    }
+
+    /// The keys of `toolweir` that have another value in `new` and take effect only when the gateway is started
+    /// again: where it listens, who may come in, `shutdownGraceMs`, `alerts`, and the size of the cache (for which
+    /// `cache` stands).
+    #[must_use]
+    pub fn fixed(&self, new: &Self) -> Vec<&'static str> {
+        self.settings.fixed(&new.settings)
+    }
+
     /// An error at `place`, for whoever finds out later that the configuration cannot be used.
     #[must_use]
     pub fn error_at(&self, place: &Place, message: impl Into<String>) -> Problem {

@@ -8,7 +8,7 @@ use http::uri::Authority;
 use jsonc_parser::ast::{Object, Value};
 
 use super::diagnostics::Severity;
-use super::policies::{DAY, Policies};
+use super::policies::{DAY, Policies, Setting};
 use super::raw::Raw;
 use super::secret::Secret;
 use super::source::Place;
@@ -39,8 +39,31 @@ pub struct Settings {
     pub policies: Policies,
     /// `connectTimeoutMs`: how long a server may take to be there.
     pub connect_timeout: Option<Duration>,
+    /// `shutdownGraceMs`: how long calls in flight get once the gateway is told to end.
+    pub shutdown_grace: Option<Duration>,
     /// `alerts`: when to raise one.
     pub alerts: Alerts,
+}
+
+impl Settings {
+    /// The keys of which a change takes effect when the gateway is started again, where `new` has another value.
+    pub(super) fn fixed(&self, new: &Self) -> Vec<&'static str> {
+        let size = |settings: &Self| match settings.policies.cache {
+            Setting::On(cache) => Some((cache.max_entries, cache.max_bytes, cache.stale_if_error)),
+            _ => None,
+        };
+        let keys = [
+            ("listen", self.listen != new.listen),
+            ("admin", self.admin != new.admin),
+            ("token", self.token != new.token),
+            ("allowedHosts", self.allowed_hosts != new.allowed_hosts),
+            ("allowedOrigins", self.allowed_origins != new.allowed_origins),
+            ("shutdownGraceMs", self.shutdown_grace != new.shutdown_grace),
+            ("alerts", self.alerts != new.alerts),
+            ("cache", size(self).unwrap_or_default() != size(new).unwrap_or_default()),
+        ];
+        keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
 }
 
 /// A request type, and the capabilities that a server needs for it.
@@ -113,6 +136,9 @@ pub(super) fn read(walk: &mut Walk<'_>, object: &Object<'_>) -> Settings {
         connect_timeout: fields
             .get("connectTimeoutMs")
             .and_then(|value| walk.millis(value, "connectTimeoutMs", 1..=DAY)),
+        shutdown_grace: fields
+            .get("shutdownGraceMs")
+            .and_then(|value| walk.millis(value, "shutdownGraceMs", 0..=DAY)),
         alerts: fields.get("alerts").map(|value| alerts(walk, value)).unwrap_or_default(),
     };
     listeners(walk, &mut fields, &settings);

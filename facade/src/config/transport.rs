@@ -7,7 +7,7 @@ use super::secret::{Secret, Text};
 use super::walk::{Fields, Walk, clean, span};
 
 /// How a server is reached.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Transport {
     /// A child process that speaks over its standard input and output.
@@ -17,7 +17,7 @@ pub enum Transport {
 }
 
 /// A child process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Stdio {
     /// `command`.
@@ -31,7 +31,7 @@ pub struct Stdio {
 }
 
 /// A URL.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Http {
     /// `url`, `serverUrl` or `httpUrl`: begins with `http://` or `https://` and names a host.

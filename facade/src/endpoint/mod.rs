@@ -4,6 +4,7 @@ mod alive;
 mod breakers;
 mod budget;
 mod flight;
+mod origin;
 mod panics;
 mod turn;
 mod vitals;
@@ -13,6 +14,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use toolweir_core::{
     Call, Clock, Error, Event, Hints, Instant, Kind, Observer, Outcome, Permit, Principal, Reply,
     Server, ServerId, ServerInfo, ServerRef, TokioClock,
@@ -23,6 +25,7 @@ use self::alive::Alive;
 pub(crate) use self::breakers::Breakers;
 pub(crate) use self::budget::Budget;
 use self::flight::Flight;
+pub(crate) use self::origin::Origin;
 pub(crate) use self::panics::{bounded, caught};
 pub(crate) use self::turn::Turn;
 use self::vitals::Vitals;
@@ -40,6 +43,14 @@ pub(crate) struct Endpoint {
     pub(crate) name: Arc<str>,
     pub(crate) server: Arc<dyn Server>,
     pub(crate) settings: Settings,
+    /// Where the server comes from, and all that was said of it, in words that differ where anything does.
+    pub(crate) origin: Origin,
+    pub(crate) terms: String,
+    /// Another, or none, takes its place: its supervisor ends.
+    pub(crate) retired: CancellationToken,
+    /// Nobody has it any more.
+    gone: CancellationToken,
+    _gone: DropGuard,
     /// The last known lists, kept while the server is away.
     pub(crate) listing: ArcSwap<Listing>,
     listed: AtomicBool,
@@ -105,11 +116,18 @@ impl Endpoint {
         name: Arc<str>,
         server: Arc<dyn Server>,
         settings: Settings,
+        (origin, terms): (Origin, String),
     ) -> Self {
+        let gone = CancellationToken::new();
         Self {
             id,
             name,
             server,
+            origin,
+            terms,
+            retired: CancellationToken::new(),
+            _gone: gone.clone().drop_guard(),
+            gone,
             retries: Budget::new(settings.retry_percent),
             hedges: Budget::new(settings.hedge_percent),
             settings,
@@ -118,6 +136,29 @@ impl Endpoint {
             status: RwLock::new(Status::Starting),
             vitals: Vitals::default(),
             paused_until: AtomicU64::new(0),
+        }
+    }
+
+    /// Cancelled when no call and nothing else has this any more.
+    pub(crate) fn gone(&self) -> CancellationToken {
+        self.gone.clone()
+    }
+
+    /// Takes over what is known of the server that it replaces: what that listed stays until this one is listed. Of
+    /// another program, what it claims of its tools' effects is not believed.
+    pub(crate) fn inherit(&self, old: &Self, is_same: bool) {
+        let listing = old.listing.load();
+        self.listing.store(if is_same {
+            listing.clone()
+        } else {
+            Arc::new(listing.without_claims())
+        });
+        self.listed.store(old.is_listed(), Ordering::Release);
+        if let Some(info) = old.vitals.info() {
+            self.vitals.set_up(info);
+        }
+        if is_same {
+            self.set_status(old.status());
         }
     }
 

@@ -1,32 +1,32 @@
 //! Putting an orchestrator together, from a configuration or from code.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use toolweir_breaker::{Breaker, Breakers as Keyed};
 use toolweir_cache::ReplyCache;
-use toolweir_core::{Clock, Event, Hints, Observer, Server, ServerId, ServerRef, TokioClock};
+use toolweir_core::{Clock, Hints, Observer, Server, TokioClock};
 use toolweir_metrics::Recorder;
-use toolweir_ratelimit::{Bucket, Gate};
-use toolweir_router::{Registration, Router};
+use toolweir_router::Router;
 
 use super::fan::Levels;
+use super::reload::Counts;
+use super::step::{Hosts, Step};
 use super::subscriptions::Subscriptions;
-use super::supervise::{self, Ear, Signals, Supervisor};
-use super::{Inner, Orchestrator};
+use super::view::View;
+use super::{Inner, Orchestrator, supervise};
 use crate::catalogue::Catalogue;
-use crate::endpoint::{Breakers, Endpoint, Settings, ToolRule};
+use crate::endpoint::{Endpoint, Origin, ToolRule};
 use crate::handlers::Handlers;
 
 /// The deadline of a call where nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a server may take to be there.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a call may be sent where nothing else is said.
 const ATTEMPTS: u32 = 3;
 /// Repetitions a hundred calls where nothing else is said.
@@ -37,8 +37,6 @@ const HEDGE_PERCENT: u8 = 5;
 /// A tool is left alone after so many failures in a row where nothing else is said: sooner than its server, so that one
 /// broken tool alone does not take that out of use.
 const TOOL_FAILURES: u32 = 3;
-/// Of so many tools of a server it is remembered how they fare.
-const TOOLS_MAX: usize = 1_024;
 
 /// Puts an [`Orchestrator`] together.
 ///
@@ -75,7 +73,7 @@ pub struct Builder {
 /// A server to be registered, and what holds for it.
 pub struct Member {
     pub(crate) name: Arc<str>,
-    pub(crate) server: Arc<dyn Server>,
+    pub(crate) origin: Origin,
     pub(crate) capabilities: Vec<String>,
     pub(crate) prefix: String,
     pub(crate) trusted: bool,
@@ -98,11 +96,14 @@ impl Member {
     /// cached, annotations not believed.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, server: Arc<dyn Server>) -> Self {
-        let name = name.into();
+        Self::of(name.into(), Origin::Given(server))
+    }
+
+    pub(crate) fn of(name: Arc<str>, origin: Origin) -> Self {
         Self {
             prefix: name.to_string(),
             name,
-            server,
+            origin,
             capabilities: Vec::new(),
             trusted: false,
             breaker: Some(toolweir_breaker::Config::default()),
@@ -254,6 +255,9 @@ pub enum BuildError {
         /// What is wrong.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The orchestrator has been shut down.
+    #[error("the orchestrator has been shut down")]
+    Stopped,
     /// A server's transport cannot be set up.
     #[error("{server}: {source}")]
     Transport {
@@ -272,7 +276,7 @@ pub enum BuildError {
     },
 }
 
-fn setting<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+pub(super) fn setting<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     server: &str,
     pattern: &'static str,
 ) -> impl FnOnce(E) -> BuildError {
@@ -351,8 +355,8 @@ impl Builder {
         Ok(orchestrator)
     }
 
-    fn assemble(self) -> Result<Orchestrator, BuildError> {
-        let connect_timeout = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+    fn assemble(mut self) -> Result<Orchestrator, BuildError> {
+        let steps = self.prepare(&[])?;
         let router =
             Router::new(self.router).map_err(setting("toolweir", "router"))?.with_clock(TokioClock);
         let router = Arc::new(router);
@@ -362,190 +366,73 @@ impl Builder {
             ReplyCache::with_clock(self.cache, TokioClock).map_err(setting("toolweir", "cache"))?;
         let mut observers: Vec<Arc<dyn Observer>> = vec![router.clone(), Arc::new(metrics.clone())];
         observers.extend(self.observers);
-        let mut endpoints: Vec<Arc<Endpoint>> = Vec::with_capacity(self.members.len());
-        let mut hosts = Hosts::new();
-        let mut on_host: HashMap<Arc<str>, usize> = HashMap::new();
-        for host in self.members.iter().filter_map(|member| member.host.clone()) {
-            *on_host.entry(host).or_default() += 1;
-        }
-        let is_shared = |host: &Arc<str>| on_host.get(host).is_some_and(|count| *count > 1);
-        for mut member in self.members {
-            member.host = member.host.filter(is_shared); // alone there, a server's own breaker tells the same
-            if endpoints.iter().any(|endpoint| endpoint.name == member.name) {
-                return Err(BuildError::DuplicateName(member.name.to_string()));
-            }
-            endpoints.push(Arc::new(endpoint(member, &router, &observers, &mut hosts)?));
-        }
-        let (untried, _) = watch::channel(endpoints.len());
-        Ok(Orchestrator(Arc::new(Inner {
+        let endpoints: Arc<[_]> =
+            steps.into_iter().map(|step| step.endpoint(&router, &observers)).collect();
+        let view = View {
             endpoints,
+            catalogue: Catalogue::default(),
+            handlers: Arc::new(self.handlers.unwrap_or_else(Handlers::builtin)),
+            connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+        };
+        let (untried, _) = watch::channel(0);
+        Ok(Orchestrator(Arc::new(Inner {
+            view: ArcSwap::from_pointee(view),
             router,
             metrics,
             store,
-            handlers: self.handlers.unwrap_or_else(Handlers::builtin),
             observers,
-            catalogue: ArcSwap::from_pointee(Catalogue::default()),
             merging: Mutex::new(()),
             subscribers: Mutex::default(),
             subscriptions: Subscriptions::default(),
             levels: Levels::default(),
             untried,
-            connect_timeout,
+            starting: supervise::starting(),
+            reloading: Mutex::new(()),
+            reloads: Counts::default(),
+            end: OnceLock::new(),
             started: TokioClock.now(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
         })))
     }
+
+    /// What is to be done with each server, given those that are there. Nothing is changed yet.
+    pub(super) fn prepare(&mut self, there: &[Arc<Endpoint>]) -> Result<Vec<Step>, BuildError> {
+        let mut names = HashSet::new();
+        let mut on_host: HashMap<Arc<str>, usize> = HashMap::new();
+        for member in &self.members {
+            if !names.insert(member.name.clone()) {
+                return Err(BuildError::DuplicateName(member.name.to_string()));
+            }
+            if let Some(host) = &member.host {
+                *on_host.entry(host.clone()).or_default() += 1;
+            }
+        }
+        let is_shared = |host: &Arc<str>| on_host.get(host).is_some_and(|count| *count > 1);
+        for member in &mut self.members {
+            // Alone there, a server's own breaker tells the same.
+            member.host = member.host.take().filter(is_shared);
+        }
+        let mut hosts = Hosts::of(&self.members, there);
+        let connect_timeout = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        let mut steps = Vec::with_capacity(self.members.len());
+        for member in self.members.drain(..) {
+            let old = there.iter().find(|endpoint| endpoint.name == member.name);
+            steps.push(Step::of(member, old, connect_timeout, &mut hosts)?);
+        }
+        Ok(steps)
+    }
 }
 
 impl Orchestrator {
     /// Begins to look after every server.
     fn supervise(&self) {
-        let starting = supervise::starting();
-        for endpoint in &self.0.endpoints {
-            let signals = Arc::new(Signals::default());
-            let inner = Arc::downgrade(&self.0);
-            let ear = Arc::new(Ear {
-                endpoint: endpoint.clone(),
-                inner: inner.clone(),
-                signals: signals.clone(),
-            });
-            let weak = Arc::downgrade(&ear);
-            endpoint.server.subscribe(weak);
-            let connect_timeout = self.0.connect_timeout;
-            let supervisor = Supervisor {
-                endpoint: endpoint.clone(),
-                inner,
-                signals,
-                connect_timeout,
-                starting: starting.clone(),
-                _ear: ear,
-            };
-            let stop = self.0.stop.clone();
-            self.0.tasks.spawn(async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = supervisor.run() => {}
-                }
-            });
+        let endpoints = self.view().endpoints.clone();
+        for endpoint in &*endpoints {
+            self.look_after(endpoint, false);
         }
     }
-}
-
-fn endpoint(
-    member: Member,
-    router: &Router,
-    observers: &[Arc<dyn Observer>],
-    hosts: &mut Hosts,
-) -> Result<Endpoint, BuildError> {
-    let name = member.name.clone();
-    let registration = Registration::new(name.clone())
-        .capabilities(member.capabilities.iter().map(String::as_str));
-    let id = router.register(registration);
-    let breakers = match member.breaker.clone() {
-        Some(config) => {
-            breakers(&member, config, id, observers, hosts).map_err(setting(&name, "breaker"))?
-        }
-        None => Breakers::default(),
-    };
-    let max_wait = member.limit.as_ref().map_or(Duration::ZERO, |config| config.max_wait);
-    let bucket = match &member.limit {
-        Some(config) => Some(
-            Bucket::with_clock(config, Arc::new(TokioClock))
-                .map_err(setting(&name, "rateLimit"))?,
-        ),
-        None => None,
-    };
-    let gate = match &member.concurrency {
-        Some(config) => Some(
-            Gate::with_clock(config, Arc::new(TokioClock))
-                .map_err(setting(&name, "concurrency"))?,
-        ),
-        None => None,
-    };
-    let settings = Settings {
-        capabilities: member.capabilities,
-        prefix: member.prefix,
-        trusted: member.trusted,
-        tools: member.tools.into_iter().collect(),
-        breakers,
-        bucket,
-        max_wait,
-        gate,
-        timeout: member.timeout,
-        ttl: member.ttl,
-        cached: member.cached,
-        attempts: member.attempts,
-        retry_percent: member.retry_percent,
-        hedge_percent: member.hedge_percent,
-    };
-    Ok(Endpoint::new(id, name, member.server, settings))
-}
-
-/// The breakers of hosts, which several servers may share.
-type Hosts = HashMap<Arc<str>, Arc<Breaker<TokioClock>>>;
-
-fn breakers(
-    member: &Member,
-    config: toolweir_breaker::Config,
-    id: ServerId,
-    observers: &[Arc<dyn Observer>],
-    hosts: &mut Hosts,
-) -> Result<Breakers, toolweir_breaker::ConfigError> {
-    let server = Breaker::with_clock(config.clone(), TokioClock)?;
-    let tools = match member.tool_failures {
-        0 => None,
-        failures => {
-            let config = config.clone().failures(failures);
-            let tools = Keyed::with_clock(config, TOOLS_MAX, TokioClock)?;
-            let server = member.name.clone();
-            Some(tools.on_transition(move |tool: &Arc<str>, transition| {
-                let (from, to) = (transition.from.name(), transition.to.name());
-                tracing::info!(server = &*server, tool = &**tool, from, to, "breaker");
-            }))
-        }
-    };
-    let host = match &member.host {
-        Some(name) => match hosts.get(name) {
-            Some(known) => Some(known.clone()),
-            None => {
-                let host = name.clone();
-                let breaker = Breaker::with_clock(config, TokioClock)?;
-                let breaker = Arc::new(breaker.on_transition(move |transition| {
-                    let (from, to) = (transition.from.name(), transition.to.name());
-                    tracing::info!(host = &*host, from, to, "breaker");
-                }));
-                hosts.insert(name.clone(), breaker.clone());
-                Some(breaker)
-            }
-        },
-        None => None,
-    };
-    Ok(Breakers { host, server: Some(heard(server, id, &member.name, observers)), tools })
-}
-
-/// Lets observers hear of a breaker's transitions.
-fn heard(
-    breaker: Breaker<TokioClock>,
-    id: ServerId,
-    name: &Arc<str>,
-    observers: &[Arc<dyn Observer>],
-) -> Breaker<TokioClock> {
-    let (name, observers) = (name.clone(), observers.to_vec());
-    breaker.on_transition(move |transition| {
-        tracing::info!(
-            server = &*name,
-            from = transition.from.name(),
-            to = transition.to.name(),
-            "breaker"
-        );
-        let event =
-            Event::Breaker { server: ServerRef { id, name: &name }, state: transition.to.name() };
-        for observer in &observers {
-            observer.on_event(&event, TokioClock.now());
-        }
-    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "stamps records for people")]

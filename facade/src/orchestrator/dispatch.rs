@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use toolweir_core::{
-    Call, Clock, Error, Freshness, Instant, Kind, Method, Reply, ServerId, TokioClock,
-};
+use toolweir_core::{Call, Clock, Error, Freshness, Instant, Kind, Method, Reply, TokioClock};
 
 use super::Orchestrator;
 use super::supervise::jittered;
@@ -27,11 +25,11 @@ impl Orchestrator {
     /// where all that is left is an old reply that may stand in, gives that.
     pub(super) async fn dispatch(
         &self,
-        servers: Vec<ServerId>,
+        servers: Vec<Arc<Endpoint>>,
         deadline: Option<Instant>,
         call_for: impl Fn(&Endpoint) -> Result<Call, Error>,
     ) -> Result<Reply, Error> {
-        let endpoints: Vec<_> = servers.iter().filter_map(|id| self.endpoint(*id)).collect();
+        let endpoints: Vec<_> = servers.iter().collect();
         let mut tries = Tries::new();
         loop {
             let failed = match self.round(&endpoints, &call_for, &mut tries).await {

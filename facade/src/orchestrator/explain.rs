@@ -116,11 +116,12 @@ impl Orchestrator {
             Aimed::Done(_) => return Ok(Explained { name, method, servers: Vec::new() }),
             Aimed::At(aim) => aim,
         };
-        let standings = self.0.router.explain_among_at(&aim.servers, TokioClock.now());
+        let standings = self.0.router.explain_among_at(&aim.ids(), TokioClock.now());
         let candidates = standings.servers.iter().filter(|standing| standing.place.is_some());
         let servers = candidates
             .filter_map(|standing| {
-                let endpoint = self.endpoint(standing.server())?;
+                let id = standing.server();
+                let endpoint = aim.servers.iter().find(|endpoint| endpoint.id == id)?;
                 Some(candidate(endpoint, &aim.call, standing.reason.clone()))
             })
             .collect();

@@ -7,17 +7,21 @@ mod explain;
 mod fan;
 mod hedge;
 mod pinned;
+mod reload;
 mod report;
 mod resolve;
+mod retire;
 mod serve;
+mod step;
 mod subscriptions;
 mod supervise;
+mod view;
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use toolweir_cache::ReplyCache;
@@ -32,11 +36,10 @@ use toolweir_router::Router;
 pub use self::{
     builder::{BuildError, Builder, Member},
     explain::{Candidate, Effects, Explained, Rule},
+    reload::Reloaded,
     report::{Occupancy, Readiness, ServerReport, Standing},
 };
-use crate::catalogue::{Catalogue, Source};
 use crate::endpoint::{Endpoint, Status};
-use crate::handlers::Handlers;
 
 /// Sends each call to the server best able to answer it, and keeps answering when servers fail.
 ///
@@ -47,13 +50,12 @@ use crate::handlers::Handlers;
 pub struct Orchestrator(Arc<Inner>);
 
 struct Inner {
-    endpoints: Vec<Arc<Endpoint>>,
+    /// What calls are answered from.
+    view: ArcSwap<view::View>,
     router: Arc<Router>,
     metrics: Recorder,
     store: ReplyCache,
-    handlers: Handlers,
     observers: Vec<Arc<dyn Observer>>,
-    catalogue: ArcSwap<Catalogue>,
     /// One merge at a time, so that a later one never loses to an earlier.
     merging: Mutex<()>,
     subscribers: Mutex<Vec<Weak<dyn Subscriber>>>,
@@ -61,7 +63,13 @@ struct Inner {
     levels: fan::Levels,
     /// How many servers have not been tried yet.
     untried: watch::Sender<usize>,
-    connect_timeout: Duration,
+    /// Turns for servers that start.
+    starting: Arc<Semaphore>,
+    /// One reload at a time.
+    reloading: Mutex<()>,
+    reloads: reload::Counts,
+    /// When all must have ended, once that is known.
+    end: OnceLock<Instant>,
     started: Instant,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -112,16 +120,18 @@ impl Orchestrator {
 
     /// The servers to try, best first. A resource that no server lists may be anyone's: then more are asked than the
     /// router ranks.
-    fn order(&self, aim: &resolve::Aim) -> Vec<ServerId> {
+    fn order(&self, aim: &resolve::Aim) -> Vec<Arc<Endpoint>> {
         if aim.servers.len() <= 1 {
             return aim.servers.clone();
         }
-        let ranked = Select::rank(&*self.0.router, &aim.call, &aim.servers, TokioClock.now());
+        let ids = aim.ids();
+        let ranked = Select::rank(&*self.0.router, &aim.call, &ids, TokioClock.now());
         let mut order = ranked.to_vec();
         if aim.call.method == Method::RESOURCES_READ {
-            order.extend(aim.servers.iter().filter(|id| !ranked.contains(id)).take(UNLISTED_MAX));
+            order.extend(ids.iter().filter(|id| !ranked.contains(id)).take(UNLISTED_MAX));
         }
-        order
+        let endpoint = |id| aim.servers.iter().find(|endpoint| endpoint.id == id).cloned();
+        order.into_iter().filter_map(endpoint).collect()
     }
 
     /// Routes a request by its type: finds the capabilities that it needs, the best server that has them, and the
@@ -135,50 +145,47 @@ impl Orchestrator {
     /// As [`call`](Self::call).
     pub async fn route(&self, request_type: &str, arguments: &RawJson) -> Result<Reply, Error> {
         let needed = self.0.router.route(request_type).map_err(no_server)?;
-        let capable: Vec<ServerId> = self.with_capabilities(needed);
-        let some_listed = || capable.iter().any(|id| self.is_listed(*id));
-        self.settled(self.0.connect_timeout, some_listed).await;
+        let capable = self.with_capabilities(&needed);
+        let some_listed = || capable.iter().any(|endpoint| endpoint.is_listed());
+        let patience = self.view().connect_timeout;
+        self.settled(patience, some_listed).await;
         let arguments: serde_json::Map<String, serde_json::Value> =
             arguments.get().map_err(|error| {
                 Error::new(Kind::InvalidRequest).message(format!("arguments: {error}"))
             })?;
-        let handled = |endpoint: &Endpoint| self.handled(endpoint, request_type, &arguments);
+        let handlers = self.view().handlers.clone();
+        let handled =
+            |endpoint: &Endpoint| resolve::handled(&handlers, endpoint, request_type, &arguments);
         // Ranked as what may have effects, unless it is known to be a read at every server.
-        let calls = capable.iter().filter_map(|id| handled(self.endpoint(*id)?).ok());
+        let calls = capable.iter().filter_map(|endpoint| handled(endpoint).ok());
         let riskiest = calls.min_by_key(|call| call.hints.is_repeatable());
+        let ids: Vec<ServerId> = capable.iter().map(|endpoint| endpoint.id).collect();
         let ranked = match &riskiest {
-            Some(call) => Select::rank(&*self.0.router, call, &capable, TokioClock.now()),
+            Some(call) => Select::rank(&*self.0.router, call, &ids, TokioClock.now()),
             None => {
                 // Nobody has a tool for it: the router says what is missing, or the servers say why.
-                self.0.router.require_at(needed, TokioClock.now()).map_err(no_server)?
+                self.0.router.require_at(&needed, TokioClock.now()).map_err(no_server)?
             }
         };
-        self.dispatch(ranked.to_vec(), None, handled).await
+        let endpoint = |id: &ServerId| capable.iter().find(|endpoint| endpoint.id == *id).cloned();
+        self.dispatch(ranked.iter().filter_map(endpoint).collect(), None, handled).await
     }
 
-    fn with_capabilities(&self, needed: &[String]) -> Vec<ServerId> {
+    fn with_capabilities(&self, needed: &[String]) -> Vec<Arc<Endpoint>> {
         let has_all = |endpoint: &&Arc<Endpoint>| {
             needed.iter().all(|one| endpoint.settings.capabilities.contains(one))
         };
-        self.0.endpoints.iter().filter(has_all).map(|endpoint| endpoint.id).collect()
-    }
-
-    fn is_listed(&self, id: ServerId) -> bool {
-        self.endpoint(id).is_some_and(|endpoint| endpoint.is_listed())
-    }
-
-    fn endpoint(&self, id: ServerId) -> Option<&Arc<Endpoint>> {
-        self.0.endpoints.iter().find(|endpoint| endpoint.id == id)
+        self.view().endpoints.iter().filter(has_all).cloned().collect()
     }
 
     /// Ends everything in good order by the time `grace` is over: no new call is taken, servers are closed, tasks end,
     /// and so does every call that is still in flight.
     pub async fn shutdown(&self, grace: Duration) {
+        let deadline = *self.0.end.get_or_init(|| TokioClock.now() + grace);
         self.0.stop.cancel();
         self.0.tasks.close();
-        let deadline = TokioClock.now() + grace;
         let mut closing = tokio::task::JoinSet::new();
-        for endpoint in &self.0.endpoints {
+        for endpoint in &*self.view().endpoints {
             let server = endpoint.server.clone();
             closing.spawn(async move { server.close(deadline).await });
         }
@@ -194,41 +201,6 @@ impl Orchestrator {
 }
 
 impl Inner {
-    /// Puts the lists together anew and tells clients which of them changed.
-    fn merge(&self) {
-        let _one = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
-        let listings: Vec<_> =
-            self.endpoints.iter().map(|endpoint| endpoint.listing.load_full()).collect();
-        let hints: Vec<_> = self
-            .endpoints
-            .iter()
-            .map(|endpoint| move |item: &crate::catalogue::Item| endpoint.hints(item))
-            .collect();
-        let sources: Vec<Source<'_>> = self
-            .endpoints
-            .iter()
-            .zip(&listings)
-            .zip(&hints)
-            .map(|((endpoint, listing), hints)| Source {
-                server: endpoint.id,
-                server_name: &endpoint.name,
-                prefix: &endpoint.settings.prefix,
-                listing,
-                hints,
-            })
-            .collect();
-        let new = Catalogue::merge(&sources);
-        let old = self.catalogue.load_full();
-        for problem in new.problems().iter().filter(|problem| !old.problems().contains(problem)) {
-            tracing::warn!("{problem}");
-        }
-        let changed = fan::changed(&old, &new);
-        self.catalogue.store(Arc::new(new));
-        for method in changed {
-            self.tell(&ServerMessage::Notification(toolweir_core::Notification::new(method, None)));
-        }
-    }
-
     fn tell(&self, message: &ServerMessage) {
         let subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for subscriber in subscribers.iter().filter_map(Weak::upgrade) {
@@ -253,7 +225,8 @@ impl Drop for Inner {
 
 impl std::fmt::Debug for Orchestrator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<&str> = self.0.endpoints.iter().map(|endpoint| &*endpoint.name).collect();
+        let view = self.view();
+        let names: Vec<&str> = view.endpoints.iter().map(|endpoint| &*endpoint.name).collect();
         f.debug_struct("Orchestrator").field("servers", &names).finish_non_exhaustive()
     }
 }

@@ -25,8 +25,7 @@ impl Orchestrator {
         };
         let Some(state) = params.member(STATE).map(|state| state.to_json()) else { return Ok(aim) };
         let Some((name, own)) = read(&state) else { return Ok(aim) };
-        let server = self.0.endpoints.iter().find(|endpoint| *endpoint.name == *name);
-        let server = server.filter(|endpoint| aim.servers.contains(&endpoint.id));
+        let server = aim.servers.iter().find(|endpoint| *endpoint.name == *name).cloned();
         let Some(server) = server else {
             return Err(Error::new(Kind::InvalidRequest)
                 .message("the server that this `requestState` belongs to is gone; begin anew"));
@@ -39,7 +38,7 @@ impl Orchestrator {
         aim.call.params = Some(edited.map_err(|error| {
             Error::new(Kind::InvalidRequest).message(format!("params: {error}"))
         })?);
-        aim.servers = vec![server.id];
+        aim.servers = vec![server];
         Ok(aim)
     }
 }

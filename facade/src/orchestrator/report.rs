@@ -8,7 +8,7 @@ use toolweir_metrics::{Dashboard, Health, Recorder};
 use toolweir_router::Router;
 
 use super::Orchestrator;
-use crate::catalogue::Kind;
+use crate::catalogue::{Catalogue, Kind};
 use crate::endpoint::{Endpoint, Status};
 
 /// Whether a server can be called now.
@@ -101,8 +101,9 @@ impl Orchestrator {
     #[must_use]
     pub fn capable<C: AsRef<str>>(&self, capabilities: &[C]) -> Vec<String> {
         let ids = self.0.router.capable(capabilities);
+        let view = self.view();
         ids.into_iter()
-            .filter_map(|id: ServerId| Some(self.endpoint(id)?.name.to_string()))
+            .filter_map(|id: ServerId| Some(view.endpoint(id)?.name.to_string()))
             .collect()
     }
 
@@ -116,57 +117,8 @@ impl Orchestrator {
     /// How every server is, in the order of the configuration.
     #[must_use]
     pub fn servers(&self) -> Vec<ServerReport> {
-        self.0.endpoints.iter().map(|endpoint| self.server_report(endpoint)).collect()
-    }
-
-    fn server_report(&self, endpoint: &Endpoint) -> ServerReport {
-        let catalogue = self.0.catalogue.load();
-        let names = |kind: Kind| -> Vec<String> {
-            let mut names: Vec<String> = catalogue
-                .names(kind)
-                .filter(|(_, found)| found.servers.contains(&endpoint.id))
-                .map(|(name, _)| name.to_string())
-                .collect();
-            names.sort_unstable();
-            names
-        };
-        let (health_status, reason, info) = match endpoint.status() {
-            Status::Starting => (Readiness::Starting, None, None),
-            Status::Up(info) => (Readiness::Healthy, None, Some(info)),
-            Status::Down(error) => (Readiness::Unhealthy, Some(error.to_string()), None),
-        };
-        ServerReport {
-            name: endpoint.name.to_string(),
-            capabilities: endpoint.settings.capabilities.clone(),
-            health_status,
-            is_listed: endpoint.is_listed(),
-            reason,
-            breaker: endpoint
-                .settings
-                .breakers
-                .server
-                .as_ref()
-                .map(|breaker| breaker.state().name()),
-            failing_tools: endpoint
-                .listing
-                .load()
-                .of(Kind::Tool)
-                .iter()
-                .filter(|tool| endpoint.settings.breakers.of_tool(&tool.name).is_some_and(is_out))
-                .map(|tool| tool.name.to_string())
-                .collect(),
-            concurrency: endpoint.settings.gate.as_ref().map(|gate| Occupancy {
-                limit: gate.limit(),
-                in_flight: gate.in_flight(),
-                waiting: gate.waiting(),
-            }),
-            protocol_version: info.as_ref().map(|info| info.protocol_version.to_string()),
-            process_id: endpoint.server.process_id(),
-            identity: info.map(|info| info.identity.clone()),
-            tools: names(Kind::Tool),
-            prompts: names(Kind::Prompt),
-            resources: names(Kind::Resource),
-        }
+        let view = self.view();
+        view.endpoints.iter().map(|endpoint| server_report(&view.catalogue, endpoint)).collect()
     }
 
     /// The metrics' dashboard: totals, statistics by server, active alerts, the score.
@@ -195,7 +147,7 @@ impl Orchestrator {
     /// What is withheld or unusual in the lists, for people.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
-        self.0.catalogue.load().problems().to_vec()
+        self.view().catalogue.problems().to_vec()
     }
 
     /// The recorder, for more than the dashboard tells.
@@ -208,5 +160,49 @@ impl Orchestrator {
     #[must_use]
     pub fn router(&self) -> &Router {
         &self.0.router
+    }
+}
+
+fn server_report(catalogue: &Catalogue, endpoint: &Endpoint) -> ServerReport {
+    let names = |kind: Kind| -> Vec<String> {
+        let mut names: Vec<String> = catalogue
+            .names(kind)
+            .filter(|(_, found)| found.servers.contains(&endpoint.id))
+            .map(|(name, _)| name.to_string())
+            .collect();
+        names.sort_unstable();
+        names
+    };
+    let (health_status, reason, info) = match endpoint.status() {
+        Status::Starting => (Readiness::Starting, None, None),
+        Status::Up(info) => (Readiness::Healthy, None, Some(info)),
+        Status::Down(error) => (Readiness::Unhealthy, Some(error.to_string()), None),
+    };
+    ServerReport {
+        name: endpoint.name.to_string(),
+        capabilities: endpoint.settings.capabilities.clone(),
+        health_status,
+        is_listed: endpoint.is_listed(),
+        reason,
+        breaker: endpoint.settings.breakers.server.as_ref().map(|breaker| breaker.state().name()),
+        failing_tools: endpoint
+            .listing
+            .load()
+            .of(Kind::Tool)
+            .iter()
+            .filter(|tool| endpoint.settings.breakers.of_tool(&tool.name).is_some_and(is_out))
+            .map(|tool| tool.name.to_string())
+            .collect(),
+        concurrency: endpoint.settings.gate.as_ref().map(|gate| Occupancy {
+            limit: gate.limit(),
+            in_flight: gate.in_flight(),
+            waiting: gate.waiting(),
+        }),
+        protocol_version: info.as_ref().map(|info| info.protocol_version.to_string()),
+        process_id: endpoint.server.process_id(),
+        identity: info.map(|info| info.identity.clone()),
+        tools: names(Kind::Tool),
+        prompts: names(Kind::Prompt),
+        resources: names(Kind::Resource),
     }
 }

@@ -8,11 +8,18 @@ use super::Orchestrator;
 use super::supervise::LIST_PATIENCE;
 use crate::catalogue::Kind;
 use crate::endpoint::{Endpoint, Status};
+use crate::handlers::Handlers;
 
 /// A call as its server knows it, and the servers that can answer it.
 pub(super) struct Aim {
     pub(super) call: Call,
-    pub(super) servers: Vec<ServerId>,
+    pub(super) servers: Vec<Arc<Endpoint>>,
+}
+
+impl Aim {
+    pub(super) fn ids(&self) -> Vec<ServerId> {
+        self.servers.iter().map(|endpoint| endpoint.id).collect()
+    }
 }
 
 pub(super) enum Aimed {
@@ -47,7 +54,7 @@ impl Orchestrator {
                 .message("unknown cursor: the list has one page"));
         }
         self.settled(LIST_PATIENCE, || false).await;
-        Ok(Reply::new(self.0.catalogue.load().list(kind).clone()))
+        Ok(Reply::new(self.view().catalogue.list(kind).clone()))
     }
 
     async fn named(&self, call: &Call, kind: Kind) -> Result<Aimed, Error> {
@@ -59,10 +66,11 @@ impl Orchestrator {
         if let Some((endpoint, name)) = self.by_prefix(&target) {
             let mut call = call.clone().target(name);
             call.hints = endpoint.rule(name).hints;
-            return Ok(Aimed::At(Aim { call, servers: vec![endpoint.id] }));
+            return Ok(Aimed::At(Aim { call, servers: vec![endpoint] }));
         }
         // Servers that are still starting may have it.
-        self.settled(self.0.connect_timeout, || self.known(call, kind, &target).is_some()).await;
+        let patience = self.view().connect_timeout;
+        self.settled(patience, || self.known(call, kind, &target).is_some()).await;
         if let Some(aim) = self.known(call, kind, &target) {
             return Ok(Aimed::At(aim));
         }
@@ -70,23 +78,25 @@ impl Orchestrator {
     }
 
     fn known(&self, call: &Call, kind: Kind, target: &str) -> Option<Aim> {
-        let catalogue = self.0.catalogue.load();
-        let found = catalogue.find(kind, target)?;
+        let view = self.view();
+        let found = view.catalogue.find(kind, target)?;
         let mut call = call.clone().target(found.name.clone());
         call.hints = found.hints;
-        Some(Aim { call, servers: found.servers.clone() })
+        Some(Aim { call, servers: view.endpoints(&found.servers) })
     }
 
     /// The server, not listed yet, whose prefix `target` has; the longest where several fit.
-    fn by_prefix<'a>(&self, target: &'a str) -> Option<(&Arc<Endpoint>, &'a str)> {
-        let fitting = self.0.endpoints.iter().filter_map(|endpoint| {
+    fn by_prefix<'a>(&self, target: &'a str) -> Option<(Arc<Endpoint>, &'a str)> {
+        let view = self.view();
+        let fitting = view.endpoints.iter().filter_map(|endpoint| {
             let rest =
                 target.strip_prefix(endpoint.settings.prefix.as_str())?.strip_prefix("__")?;
             let unknown =
                 !endpoint.is_listed() && !endpoint.settings.prefix.is_empty() && !rest.is_empty();
             unknown.then_some((endpoint, rest))
         });
-        fitting.max_by_key(|(endpoint, _)| endpoint.settings.prefix.len())
+        let longest = fitting.max_by_key(|(endpoint, _)| endpoint.settings.prefix.len());
+        longest.map(|(endpoint, rest)| (endpoint.clone(), rest))
     }
 
     /// A resource by its URI: the server that lists it, or whose template fits; else all that have resources, because
@@ -106,62 +116,59 @@ impl Orchestrator {
 
     /// The servers that may have the resource: those that list it, else those with a template that fits, else all
     /// that have any.
-    pub(super) fn resource_servers(&self, uri: &str) -> Option<Vec<ServerId>> {
-        let catalogue = self.0.catalogue.load();
-        let servers = match catalogue.find(Kind::Resource, uri) {
-            Some(found) => found.servers.clone(),
-            None => catalogue.find_templates(uri),
+    pub(super) fn resource_servers(&self, uri: &str) -> Option<Vec<Arc<Endpoint>>> {
+        let view = self.view();
+        let servers = match view.catalogue.find(Kind::Resource, uri) {
+            Some(found) => view.endpoints(&found.servers),
+            None => view.endpoints(&view.catalogue.find_templates(uri)),
         };
         let servers = if servers.is_empty() { self.with_resources() } else { servers };
         (!servers.is_empty()).then_some(servers)
     }
 
-    fn with_resources(&self) -> Vec<ServerId> {
+    fn with_resources(&self) -> Vec<Arc<Endpoint>> {
         let offers = |endpoint: &&Arc<Endpoint>| match endpoint.status() {
             Status::Up(info) => info.capabilities.member("resources").is_some(),
             _ => false,
         };
-        self.0.endpoints.iter().filter(offers).map(|endpoint| endpoint.id).collect()
+        self.view().endpoints.iter().filter(offers).cloned().collect()
     }
 
     async fn completion(&self, call: &Call) -> Result<Aimed, Error> {
         let target = call.target.clone().ok_or_else(|| missing("ref"))?;
         self.settled(LIST_PATIENCE, || false).await;
-        let catalogue = self.0.catalogue.load();
+        let view = self.view();
         let found = [Kind::Prompt, Kind::Template, Kind::Resource]
             .into_iter()
-            .find_map(|kind| catalogue.find(kind, &target))
+            .find_map(|kind| view.catalogue.find(kind, &target))
             .ok_or_else(|| {
                 Error::new(ErrorKind::NotFound).message(format!("unknown reference: `{target}`"))
             })?;
         let mut call = call.clone().target(found.name.clone());
         call.hints = Hints::read();
-        Ok(Aimed::At(Aim { call, servers: found.servers.clone() }))
+        Ok(Aimed::At(Aim { call, servers: view.endpoints(&found.servers) }))
     }
+}
 
-    /// A routed request as a call of a tool that `endpoint` has.
-    pub(super) fn handled(
-        &self,
-        endpoint: &Endpoint,
-        request_type: &str,
-        arguments: &serde_json::Map<String, serde_json::Value>,
-    ) -> Result<Call, Error> {
-        if let (false, Status::Down(error)) = (endpoint.is_listed(), endpoint.status()) {
-            return Err(error.unsent()); // what tools it has nobody knows
-        }
-        let listing = endpoint.listing.load();
-        let has_tool = |name: &str| listing.has(Kind::Tool, name);
-        let resolved =
-            self.0.handlers.resolve(request_type, arguments, &has_tool).map_err(|error| {
-                Error::new(ErrorKind::NotFound)
-                    .message(error.to_string())
-                    .server(endpoint.name.clone())
-            })?;
-        let call = Call::tool(&resolved.tool, &resolved.arguments)
-            .map_err(|error| Error::new(ErrorKind::Internal).caused_by(error).unsent())?;
-        let hints = listing.of(Kind::Tool).iter().find(|item| *item.name == *resolved.tool);
-        Ok(call.hints(hints.map(|item| endpoint.hints(item)).unwrap_or_default()))
+/// A routed request as a call of a tool that `endpoint` has.
+pub(super) fn handled(
+    handlers: &Handlers,
+    endpoint: &Endpoint,
+    request_type: &str,
+    arguments: &serde_json::Map<String, serde_json::Value>,
+) -> Result<Call, Error> {
+    if let (false, Status::Down(error)) = (endpoint.is_listed(), endpoint.status()) {
+        return Err(error.unsent()); // what tools it has nobody knows
     }
+    let listing = endpoint.listing.load();
+    let has_tool = |name: &str| listing.has(Kind::Tool, name);
+    let resolved = handlers.resolve(request_type, arguments, &has_tool).map_err(|error| {
+        Error::new(ErrorKind::NotFound).message(error.to_string()).server(endpoint.name.clone())
+    })?;
+    let call = Call::tool(&resolved.tool, &resolved.arguments)
+        .map_err(|error| Error::new(ErrorKind::Internal).caused_by(error).unsent())?;
+    let hints = listing.of(Kind::Tool).iter().find(|item| *item.name == *resolved.tool);
+    Ok(call.hints(hints.map(|item| endpoint.hints(item)).unwrap_or_default()))
 }
 
 fn missing(member: &str) -> Error {

@@ -39,7 +39,7 @@ impl Server for Orchestrator {
     async fn notify(&self, notification: Notification) {
         let deadline = TokioClock.now() + NOTIFY_PATIENCE;
         let mut telling = tokio::task::JoinSet::new();
-        for endpoint in &self.0.endpoints {
+        for endpoint in &*self.view().endpoints {
             let (server, notification) = (endpoint.server.clone(), notification.clone());
             telling.spawn(bounded(deadline, async move {
                 server.notify(notification).await;
@@ -65,7 +65,7 @@ impl Orchestrator {
     /// What the servers offer together; all there is while one of them was never there to say.
     fn offers(&self) -> serde_json::Value {
         let infos: Option<Vec<_>> =
-            self.0.endpoints.iter().map(|endpoint| endpoint.vitals.info()).collect();
+            self.view().endpoints.iter().map(|endpoint| endpoint.vitals.info()).collect();
         let offers = |name: &str| {
             infos.as_ref().is_none_or(|infos| {
                 infos.iter().any(|info| info.capabilities.member(name).is_some())
@@ -97,7 +97,7 @@ impl Orchestrator {
     /// What the servers say of their use, each under its prefix.
     fn instructions(&self) -> Option<String> {
         let texts: Vec<String> = self
-            .0
+            .view()
             .endpoints
             .iter()
             .filter_map(|endpoint| match endpoint.status() {

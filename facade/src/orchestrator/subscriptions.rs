@@ -169,10 +169,11 @@ impl Orchestrator {
                 return Ok(done());
             }
         }
-        match before.server {
-            Some(server) => self.dispatch(vec![server], call.deadline, |_| Ok(call.clone())).await,
-            None => self.forward(call).await,
-        }
+        let Some(server) = before.server else { return self.forward(call).await };
+        let server = self.view().endpoint(server).cloned();
+        // Where the server is gone, so is what it would have sent.
+        let Some(server) = server else { return Ok(done()) };
+        self.dispatch(vec![server], call.deadline, |_| Ok(call.clone())).await
     }
 }
 

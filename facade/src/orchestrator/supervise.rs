@@ -92,6 +92,37 @@ impl Signals {
 }
 
 impl Orchestrator {
+    /// Begins to look after a server; `renews` where it takes the place of another.
+    pub(super) fn look_after(&self, endpoint: &Arc<Endpoint>, renews: bool) {
+        let signals = Arc::new(Signals::default());
+        let inner = Arc::downgrade(&self.0);
+        let ear = Arc::new(Ear {
+            endpoint: endpoint.clone(),
+            inner: inner.clone(),
+            signals: signals.clone(),
+        });
+        let weak = Arc::downgrade(&ear);
+        endpoint.server.subscribe(weak);
+        let supervisor = Supervisor {
+            endpoint: endpoint.clone(),
+            inner,
+            signals,
+            connect_timeout: self.view().connect_timeout,
+            starting: self.0.starting.clone(),
+            renews,
+            untried: Some(Untried::of(&self.0)),
+            _ear: ear,
+        };
+        let (stop, retired) = (self.0.stop.clone(), endpoint.retired.clone());
+        self.0.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = retired.cancelled() => {}
+                () = supervisor.run() => {}
+            }
+        });
+    }
+
     /// Waits until `enough` holds or every server has been tried once, `patience` after the start at the latest.
     pub(super) async fn settled(&self, patience: Duration, enough: impl Fn() -> bool) {
         if *self.0.untried.borrow() == 0 {
@@ -138,8 +169,30 @@ pub(super) struct Supervisor {
     pub(super) signals: Arc<Signals>,
     pub(super) connect_timeout: Duration,
     pub(super) starting: Arc<Semaphore>,
+    /// It takes the place of another, which clients told things that this one must be told again.
+    pub(super) renews: bool,
+    /// It has not been tried yet.
+    pub(super) untried: Option<Untried>,
     /// Hears the server as long as the supervisor lives.
     pub(super) _ear: Arc<Ear>,
+}
+
+/// A server that has not been tried yet, for those who wait for all.
+pub(super) struct Untried(Weak<Inner>);
+
+impl Untried {
+    fn of(inner: &Arc<Inner>) -> Self {
+        inner.untried.send_modify(|count| *count += 1);
+        Self(Arc::downgrade(inner))
+    }
+}
+
+impl Drop for Untried {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.upgrade() {
+            inner.untried.send_modify(|count| *count = count.saturating_sub(1));
+        }
+    }
 }
 
 /// What the probes have seen so far.
@@ -149,9 +202,9 @@ struct Seen {
 }
 
 impl Supervisor {
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let mut pause = FIRST_PAUSE;
-        let mut tried = false;
+        let mut untried = self.untried.take();
         loop {
             // Taken before, so that a loss during the attempt counts.
             Signals::take(&self.signals.lost);
@@ -160,10 +213,10 @@ impl Supervisor {
                 Ok(()) => {
                     pause = FIRST_PAUSE;
                     let began = Instant::now();
-                    let is_back = tried;
+                    let is_back = self.renews || untried.is_none();
                     tokio::select! {
                         biased;
-                        lost = self.look_after(&mut tried) => {
+                        lost = self.look_after(&mut untried) => {
                             if lost.is_none() {
                                 return;
                             }
@@ -176,12 +229,12 @@ impl Supervisor {
                 }
                 Err(error) => {
                     let Some(inner) = self.inner.upgrade() else { return };
-                    if !tried {
+                    if untried.is_some() {
                         tracing::debug!(server = &*self.endpoint.name, %error, "not available yet");
                     }
                     inner.health(&self.endpoint, Status::Down(error));
                     drop(inner);
-                    self.note_tried(&mut tried);
+                    untried = None;
                     self.pause(jittered(pause)).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -197,14 +250,6 @@ impl Supervisor {
             }
         };
         let _ = tokio::time::timeout(pause, connected).await;
-    }
-
-    fn note_tried(&self, tried: &mut bool) {
-        if !std::mem::replace(tried, true)
-            && let Some(inner) = self.inner.upgrade()
-        {
-            inner.untried.send_modify(|count| *count = count.saturating_sub(1));
-        }
     }
 
     async fn connect(&self) -> Result<(), Error> {
@@ -232,10 +277,10 @@ impl Supervisor {
     }
 
     /// Lists and watches a connected server until it is lost (`Some`) or the orchestrator is gone (`None`).
-    async fn look_after(&self, tried: &mut bool) -> Option<()> {
+    async fn look_after(&self, untried: &mut Option<Untried>) -> Option<()> {
         Signals::take(&self.signals.lists_changed);
         let failed = self.refresh(false).await?;
-        self.note_tried(tried);
+        *untried = None;
         self.watch(failed).await
     }
 

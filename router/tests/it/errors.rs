@@ -33,6 +33,18 @@ fn the_configuration_adds_and_replaces_routes() {
 }
 
 #[test]
+fn routes_can_be_replaced_and_bad_ones_replace_nothing() {
+    let router = router(Config::default());
+    let routes = Routes::none().with("weather", ["meteo"]);
+    router.set_routes(Config::default().routes(routes).default_capability("any")).unwrap();
+    assert_eq!(router.route("weather").unwrap(), ["meteo"]);
+    assert_eq!(router.route("database").unwrap(), ["any"]);
+    let bad = Config::default().routes(Routes::none().with("", ["x"]));
+    assert_eq!(router.set_routes(bad).unwrap_err().field(), "routes.");
+    assert_eq!(router.route("weather").unwrap(), ["meteo"]);
+}
+
+#[test]
 fn an_unknown_type_is_refused_unless_a_default_is_named() {
     let error = Router::default().route("weather").unwrap_err();
     assert_eq!(

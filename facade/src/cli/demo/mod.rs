@@ -14,7 +14,7 @@ use toolweir::wire::{Access, Service, serve_stdio};
 use self::story::Story;
 use super::failure::Failure;
 use super::output::Output;
-use super::serve::{Signals, admin, bind, end, over_http};
+use super::serve::{GRACE, Signals, admin, bind, end, over_http};
 use super::{health, source};
 
 const CONFIG: &str = include_str!("demo.jsonc");
@@ -60,7 +60,7 @@ pub(crate) async fn demo(serve: Option<SocketAddr>, output: Output) -> Result<Ex
             if let Some(admin) = &admin {
                 output.note(&format!("health: http://{}/health", admin.local_addr()));
             }
-            let code = over_http(bound, service, &mut signals, output).await;
+            let code = over_http(bound, service, &mut signals, GRACE, output).await;
             end(&orchestrator, admin, &mut signals).await;
             code
         }

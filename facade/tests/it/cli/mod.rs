@@ -2,10 +2,12 @@
 
 mod calls;
 mod check;
+mod drain;
 mod explain;
 mod gateway;
 mod help;
 mod lists;
+mod reload;
 mod secrets;
 mod stdio;
 
@@ -18,7 +20,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
+use toolweir::core::{Call, Clock, Error, RawJson, Server, TokioClock};
+use toolweir::wire::{Endpoint, HttpServer, Options};
 
 use crate::effects::PROGRAM;
 
@@ -113,8 +117,8 @@ pub(crate) async fn run(folder: &Folder, arguments: &[&str]) -> Run {
 /// A gateway that runs.
 pub(crate) struct Gateway {
     child: Child,
-    /// All that it writes on stderr, once it has ended.
-    stderr: JoinHandle<String>,
+    /// All that it has written on stderr.
+    stderr: watch::Receiver<String>,
     pub(crate) endpoint: SocketAddr,
     pub(crate) admin: Option<SocketAddr>,
     folder: Folder,
@@ -123,7 +127,11 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts `toolweir serve` with this configuration, and waits until it tells where it listens.
     pub(crate) async fn start(config: &str, arguments: &[&str]) -> Self {
-        let folder = Folder::with(config);
+        Self::start_in(Folder::with(config), arguments).await
+    }
+
+    /// The same with the configuration that stands in `folder`.
+    pub(crate) async fn start_in(folder: Folder, arguments: &[&str]) -> Self {
         let mut command = command(folder.path(), &[&["serve"], arguments].concat());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -144,14 +152,45 @@ impl Gateway {
         };
         let endpoint = tokio::time::timeout(PATIENCE, told).await.expect("it tells");
         let endpoint = endpoint.unwrap_or_else(|| panic!("it ended: {text}"));
-        let stderr = tokio::spawn(async move {
+        let (said, stderr) = watch::channel(text);
+        tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
-                text.push_str(&line);
-                text.push('\n');
+                said.send_modify(|text| {
+                    text.push_str(&line);
+                    text.push('\n');
+                });
             }
-            text
         });
         Self { child, stderr, endpoint, admin, folder }
+    }
+
+    /// A call of a tool, by a client of its own.
+    pub(crate) fn calling(
+        &self,
+        tool: &'static str,
+    ) -> impl Future<Output = Result<String, Error>> + Send + use<> {
+        let url = self.url();
+        async move {
+            let endpoint = Endpoint::new(&url).unwrap();
+            let client = HttpServer::new("gateway", endpoint, Options::default()).unwrap();
+            let call = Call::tool(tool, &RawJson::EMPTY_OBJECT).unwrap();
+            let call = call.deadline(TokioClock.now() + PATIENCE);
+            client.call(&call).await.map(|reply| reply.result.as_str().to_owned())
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn signal(&self, signal: i32) {
+        kill(i32::try_from(self.child.id().unwrap()).unwrap(), signal);
+    }
+
+    /// A page of its admin listener.
+    pub(crate) async fn page(&self, path: &str) -> String {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost");
+        request(self.admin.unwrap(), &head, "").await.1
     }
 
     pub(crate) fn url(&self) -> String {
@@ -181,18 +220,34 @@ impl Gateway {
         tokio::time::timeout(PATIENCE, asked).await.expect("the children")
     }
 
+    /// Waits until it has said `what` on stderr; gives all that it has said.
+    pub(crate) async fn told(&self, what: &str) -> String {
+        let mut stderr = self.stderr.clone();
+        let told = stderr.wait_for(|text| text.contains(what));
+        match tokio::time::timeout(PATIENCE, told).await {
+            Ok(Ok(text)) => text.clone(),
+            _ => panic!("it never said {what:?}: {}", *self.stderr.borrow()),
+        }
+    }
+
     /// Sends a signal; gives the exit code and all that was written on stdout and on stderr.
-    pub(crate) async fn end(mut self, signal: i32) -> Run {
-        let process = i32::try_from(self.child.id().unwrap()).unwrap();
-        kill(process, signal);
+    pub(crate) async fn end(self, signal: i32) -> Run {
+        self.signal(signal);
+        self.ended().await
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(mut self) -> Run {
         let mut stdout = String::new();
         let mut pipe = self.child.stdout.take().unwrap();
         let ended = async {
             pipe.read_to_string(&mut stdout).await.unwrap();
-            (self.child.wait().await.unwrap(), self.stderr.await.unwrap())
+            let status = self.child.wait().await.unwrap();
+            while self.stderr.changed().await.is_ok() {} // until its end
+            status
         };
-        let (status, stderr) =
-            tokio::time::timeout(PATIENCE, ended).await.expect("the gateway ends");
+        let status = tokio::time::timeout(PATIENCE, ended).await.expect("the gateway ends");
+        let stderr = self.stderr.borrow().clone();
         Run { exit: status.code().unwrap_or(-1), stdout, stderr }
     }
 }

@@ -1,5 +1,10 @@
 //! `listen`, `admin`, `token`, `allowedHosts`, `allowedOrigins`: a gateway that runs.
 
+use std::time::Duration;
+
+use toolweir::core::{Clock, TokioClock};
+
+use super::upstream::Upstream;
 use crate::cli::{Gateway, TERM, request};
 
 const SERVERS: &str = r#""mcpServers":{"s":{"capabilities":["c"]}}"#;
@@ -80,4 +85,29 @@ pub(super) async fn further_origins_are_let_in() {
         assert_eq!(status(&gateway, &origin).await, expected, "{settings}");
         assert_eq!(gateway.end(TERM).await.exit, 0);
     }
+}
+
+/// A call that does not end keeps a gateway that was told to end for so long, and no longer.
+#[tokio::test]
+pub(super) async fn the_grace_holds() {
+    let mut took = Vec::new();
+    for grace in [1, 3_000] {
+        let upstream = Upstream::start().await;
+        let config = format!(
+            r#"{{"mcpServers":{{"s":{{"url":"{}"}}}},"toolweir":{{"listen":"127.0.0.1:0","shutdownGraceMs":{grace}}}}}"#,
+            upstream.url(),
+        );
+        let gateway = Gateway::start(&config, &[]).await;
+        let calling = tokio::spawn(gateway.calling("s__hang"));
+        while upstream.calls() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let begun = TokioClock.now();
+        assert_eq!(gateway.end(TERM).await.exit, 0);
+        took.push(TokioClock.now() - begun);
+        assert!(calling.await.unwrap().is_err());
+        upstream.shutdown().await;
+    }
+    assert!(took[1] >= Duration::from_secs(3), "{took:?}");
+    assert!(took[0] < took[1], "{took:?}");
 }

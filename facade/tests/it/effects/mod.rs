@@ -11,7 +11,7 @@ mod routing;
 mod servers;
 mod tools;
 mod transport;
-mod upstream;
+pub(crate) mod upstream;
 mod variables;
 
 use std::collections::BTreeSet;
@@ -114,6 +114,7 @@ const EFFECTS: &[(&str, fn())] = &[
     ("toolweir.retry.attempts", failing::the_attempts_hold),
     ("toolweir.retry.budgetPercent", failing::the_attempts_hold),
     ("toolweir.routes", routing::a_route_leads_to_a_capability),
+    ("toolweir.shutdownGraceMs", listeners::the_grace_holds),
     ("toolweir.timeoutMs", policies::the_timeout_holds),
     ("toolweir.token", listeners::a_token_is_asked_for),
 ];

@@ -1,7 +1,7 @@
 //! A server over HTTP, in this process, that counts its calls.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use serde_json::json;
@@ -11,7 +11,7 @@ use toolweir::wire::{Access, HttpListener, Service};
 
 /// Its tools: `read` (says that it reads only), `plain` (says nothing), `large` (reads 10 kB), `fail`, `hang` (never answers),
 /// `gated` (answers once it is let), and `hang_once` (never answers the first of all calls of it, across all that share the count).
-pub(super) struct Upstream {
+pub(crate) struct Upstream {
     listener: HttpListener,
     counts: Arc<Counts>,
 }
@@ -21,21 +21,23 @@ struct Counts {
     calls: AtomicUsize,
     arrived: Notify,
     gate: Notify,
+    is_open: AtomicBool,
+    opened: Notify,
     hung: Arc<AtomicUsize>,
 }
 
 impl Upstream {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::behind(Access::default(), Arc::default()).await
     }
 
     /// One that asks for a token.
-    pub(super) async fn with_token(token: &str) -> Self {
+    pub(crate) async fn with_token(token: &str) -> Self {
         Self::behind(Access::default().token(token), Arc::default()).await
     }
 
     /// Two of which the first to be asked to `hang_once` hangs.
-    pub(super) async fn pair() -> [Self; 2] {
+    pub(crate) async fn pair() -> [Self; 2] {
         let hung = Arc::<AtomicUsize>::default();
         [
             Self::behind(Access::default(), hung.clone()).await,
@@ -50,23 +52,29 @@ impl Upstream {
         Self { listener, counts }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/mcp", self.listener.local_addr())
     }
 
     /// How many calls of tools it got.
-    pub(super) fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.counts.calls.load(Ordering::SeqCst)
     }
 
     /// Waits for a call of `gated`, then does `meanwhile` and lets it go on.
-    pub(super) async fn during(&self, meanwhile: impl Future<Output = ()>) {
+    pub(crate) async fn during(&self, meanwhile: impl Future<Output = ()>) {
         self.counts.arrived.notified().await;
         meanwhile.await;
         self.counts.gate.notify_one();
     }
 
-    pub(super) async fn shutdown(self) {
+    /// Lets all calls of `gated` go on from now on.
+    pub(crate) fn open(&self) {
+        self.counts.is_open.store(true, Ordering::SeqCst);
+        self.counts.opened.notify_waiters();
+    }
+
+    pub(crate) async fn shutdown(self) {
         self.listener.shutdown(std::time::Duration::from_secs(5)).await;
     }
 }
@@ -91,7 +99,13 @@ impl Server for Counts {
         }
         if tool == "gated" {
             self.arrived.notify_one();
-            self.gate.notified().await;
+            let opened = self.opened.notified();
+            if !self.is_open.load(Ordering::SeqCst) {
+                tokio::select! {
+                    () = self.gate.notified() => {}
+                    () = opened => {}
+                }
+            }
         }
         let text = if tool == "large" { "x".repeat(10_000) } else { format!("{tool} {count}") };
         let fails = tool == "fail";

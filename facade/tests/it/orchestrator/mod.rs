@@ -11,6 +11,7 @@ mod levels;
 mod life;
 mod limits;
 mod lists;
+mod reload;
 mod retries;
 mod scripted;
 mod stale;

@@ -1,0 +1,41 @@
+//! Where a server comes from: what tells whether two of one name are the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use toolweir_core::{Error, Server};
+
+use crate::config;
+use crate::configured;
+
+/// A server, or what one is made of.
+#[derive(Clone)]
+pub(crate) enum Origin {
+    /// Given by the program that this is a part of.
+    Given(Arc<dyn Server>),
+    /// Made from the configuration.
+    Configured(Box<config::Server>),
+}
+
+impl Origin {
+    /// The server itself.
+    pub(crate) fn server(
+        &self,
+        name: &Arc<str>,
+        connect_timeout: Duration,
+    ) -> Result<Arc<dyn Server>, Error> {
+        match self {
+            Self::Given(server) => Ok(server.clone()),
+            Self::Configured(server) => configured::transport(name, server, connect_timeout),
+        }
+    }
+
+    /// Whether both are reached in the same way, so that the one that runs can stay.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Given(one), Self::Given(other)) => Arc::ptr_eq(one, other),
+            (Self::Configured(one), Self::Configured(other)) => one.transport == other.transport,
+            _ => false,
+        }
+    }
+}
