@@ -5,5 +5,8 @@ mod cli;
 mod config;
 mod demo_servers;
 mod effects;
+mod fidelity;
 mod handlers;
 mod orchestrator;
+#[path = "../../../wire/tests/peer/mod.rs"]
+mod peer;

@@ -6,9 +6,13 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::http::request::Builder;
 use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{
+    AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf,
+};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -74,7 +78,7 @@ impl Client {
         self.finish(request, body).await
     }
 
-    async fn finish(&mut self, request: hyper::http::request::Builder, body: &str) -> Answer {
+    async fn finish(&mut self, request: Builder, body: &str) -> Answer {
         let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
         within(self.sender.ready()).await.unwrap();
         let response = within(self.sender.send_request(request)).await.unwrap();
@@ -142,6 +146,11 @@ impl Answer {
 
     /// The next message of a stream; comments are passed over.
     pub(crate) async fn event(&mut self) -> Option<Value> {
+        Some(serde_json::from_str(&self.message().await?).unwrap())
+    }
+
+    /// The same as it was written.
+    pub(crate) async fn message(&mut self) -> Option<String> {
         loop {
             let mut block = self.block().await?;
             if let Some(rest) = block.strip_prefix("id: ") {
@@ -150,7 +159,7 @@ impl Answer {
                 block = rest.to_owned();
             }
             if let Some(data) = block.strip_prefix("event: message\ndata: ") {
-                return Some(serde_json::from_str(data).unwrap());
+                return Some(data.to_owned());
             }
             let is_prime = self.last_id.is_some() && block == "retry: 1000\ndata:";
             assert!(is_prime || block.starts_with(':'), "{block}");
@@ -165,5 +174,30 @@ impl Answer {
     /// Whether the stream came to its proper end.
     pub(crate) fn has_ended(&self) -> bool {
         self.has_ended
+    }
+}
+
+/// One that writes and reads a message a line.
+pub(crate) struct LineClient {
+    writer: WriteHalf<DuplexStream>,
+    reader: Lines<BufReader<ReadHalf<DuplexStream>>>,
+}
+
+impl LineClient {
+    /// One, and the streams that a listener reads and writes.
+    pub(crate) fn pair() -> (Self, ReadHalf<DuplexStream>, WriteHalf<DuplexStream>) {
+        let (near, far) = tokio::io::duplex(64 << 10);
+        let (reader, writer) = tokio::io::split(near);
+        let (input, output) = tokio::io::split(far);
+        (Self { writer, reader: BufReader::new(reader).lines() }, input, output)
+    }
+
+    pub(crate) async fn send(&mut self, line: &str) {
+        within(self.writer.write_all(format!("{line}\n").as_bytes())).await.unwrap();
+    }
+
+    /// The next line; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Option<String> {
+        within(self.reader.next_line()).await.unwrap()
     }
 }

@@ -37,8 +37,24 @@ impl Seen {
 
     /// The JSON-RPC method, or the HTTP method where there is none.
     pub(crate) fn what(&self) -> String {
-        self.json()["method"].as_str().unwrap_or(&self.method).to_owned()
+        self.head().and_then(|head| head.method).unwrap_or_else(|| self.method.clone())
     }
+
+    fn head(&self) -> Option<Head> {
+        serde_json::from_str(&self.body).ok()
+    }
+}
+
+/// What can be read whatever else is in a message.
+#[derive(serde::Deserialize)]
+struct Head {
+    method: Option<String>,
+    params: Option<Target>,
+}
+
+#[derive(serde::Deserialize)]
+struct Target {
+    name: Option<String>,
 }
 
 /// What is written, and what becomes of the connection.
@@ -72,11 +88,15 @@ pub(crate) const EVENTS: &str =
 
 /// The part of a legacy server that every test needs; the rest is for `then`.
 pub(crate) fn legacy(seen: &Seen, then: impl FnOnce(&Seen) -> Answer) -> Answer {
+    legacy_with(seen, &json!({}), then)
+}
+
+fn legacy_with(seen: &Seen, offers: &Value, then: impl FnOnce(&Seen) -> Answer) -> Answer {
     match &*seen.what() {
         "server/discover" => http("400 Bad Request", "", "no session"),
         "initialize" => {
             let body = json!({ "jsonrpc": "2.0", "id": seen.json()["id"], "result": {
-                "protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {} } });
+                "protocolVersion": "2025-06-18", "capabilities": offers, "serverInfo": {} } });
             let headers = "Content-Type: application/json\r\nMcp-Session-Id: s-1\r\n";
             http("200 OK", headers, &body.to_string())
         }
@@ -99,15 +119,16 @@ pub(crate) fn modern(seen: &Seen, then: impl FnOnce(&Seen) -> Answer) -> Answer 
     }
 }
 
-/// The part of a server of either era that every test needs.
+/// The part of a server of either era that has tools.
 pub(crate) fn honest(is_modern: bool, seen: &Seen, then: impl FnOnce(&Seen) -> Answer) -> Answer {
-    if is_modern { modern(seen, then) } else { legacy(seen, then) }
+    if is_modern { modern(seen, then) } else { legacy_with(seen, &json!({ "tools": {} }), then) }
 }
 
 /// The same tools as a server that reads lines has.
 fn tools(seen: &Seen) -> Answer {
     let message = seen.json();
-    match (&*seen.what(), message["params"]["name"].as_str().unwrap_or_default()) {
+    let name = seen.head().and_then(|head| head.params?.name);
+    match (&*seen.what(), name.as_deref().unwrap_or_default()) {
         ("tools/list", _) => json_ok(&response(&message["id"].to_string(), &super::tools::list())),
         ("subscriptions/listen", _) | ("tools/call", "hold") => {
             Answer::Open(EVENTS.as_bytes().to_vec())

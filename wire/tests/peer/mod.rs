@@ -12,6 +12,7 @@
 
 pub(crate) mod client;
 pub(crate) mod http;
+pub(crate) mod json;
 pub(crate) mod script;
 pub(crate) mod server;
 pub(crate) mod tools;
