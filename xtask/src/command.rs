@@ -64,6 +64,17 @@ impl Cargo {
         output(self.command(root), &self.to_string())
     }
 
+    /// Runs it and takes what it prints, whether or not it succeeds; whether it did.
+    ///
+    /// # Errors
+    /// Fails where it cannot be started, or prints what is no text.
+    pub(crate) fn captured(&self, root: &Path) -> Result<(bool, String), Failure> {
+        let mut command = self.command(root);
+        command.stderr(Stdio::inherit());
+        let output = command.output().map_err(|error| format!("cannot start `{self}`: {error}"))?;
+        Ok((output.status.success(), String::from_utf8(output.stdout)?))
+    }
+
     /// Whether it succeeds; silent.
     pub(crate) fn succeeds(&self, root: &Path) -> bool {
         let mut command = self.command(root);

@@ -1,10 +1,12 @@
-//! Checks and measures toolweir: `cargo xtask ci`, `tidy`, `benchmarks`, `realworld`, `conformance`, `fuzz`, `mutants`.
+//! Checks and measures toolweir: `cargo xtask ci`, `tidy`, `benchmarks`, `realworld`, `conformance`,
+//! `faultmatrix`, `fuzz`, `mutants`.
 
 mod benchmarks;
 mod ci;
 mod command;
 mod conformance;
 mod document;
+mod faultmatrix;
 mod fuzz;
 mod mutants;
 mod realworld;
@@ -43,6 +45,8 @@ enum Verb {
     /// What the suite starts to see how the gateway calls servers
     #[command(hide = true)]
     ConformanceClient(conformance::ClientOptions),
+    /// Runs the tests of what must survive, and prints what each measured beside what is wanted
+    Faultmatrix(faultmatrix::Options),
     /// Feeds made-up bytes to what reads bytes from strangers, guided by coverage
     Fuzz(fuzz::Options),
     /// Changes the pure files a little, many times over, and sees whether the tests notice
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         Verb::Realworld(options) => realworld::run(&workspace, &options),
         Verb::Conformance(options) => conformance::run(&workspace, &options),
         Verb::ConformanceClient(options) => conformance::run_client(&workspace, &options),
+        Verb::Faultmatrix(options) => faultmatrix::run(&workspace, &options),
         Verb::Fuzz(options) => fuzz::run(&workspace, &options),
         Verb::Mutants(options) => mutants::run(&workspace, &options),
         Verb::Tidy => tidy::run(&workspace),
