@@ -62,6 +62,25 @@ methods! {
     ELICITATION = "elicitation/create";
     /// `roots/list`: asks for the client's roots.
     ROOTS_LIST = "roots/list";
+    /// `tasks/get`: how far a task has come; of 2026-07-28 its result, too.
+    TASKS_GET = "tasks/get";
+    /// `tasks/result`: waits for a task's result (2025-11-25).
+    TASKS_RESULT = "tasks/result";
+    /// `tasks/list`: one page of tasks (2025-11-25).
+    TASKS_LIST = "tasks/list";
+    /// `tasks/cancel`: a task is no longer wanted.
+    TASKS_CANCEL = "tasks/cancel";
+    /// `tasks/update`: answers to what a task asks (the extension of 2026-07-28).
+    TASKS_UPDATE = "tasks/update";
+    /// Not of the protocol, and never written to a peer: tell of this task from now on, on the stream of
+    /// `subscriptions/listen` that a modern server is heard on.
+    TASK_WATCH = "toolweir/tasks/watch";
+    /// Ends [`TASK_WATCH`](Self::TASK_WATCH).
+    TASK_UNWATCH = "toolweir/tasks/unwatch";
+    /// `notifications/tasks/status`: how far a task has come (2025-11-25).
+    TASK_STATUS = "notifications/tasks/status";
+    /// `notifications/tasks`: how far a task has come (the extension of 2026-07-28).
+    TASK_CHANGED = "notifications/tasks";
     /// `notifications/cancelled`: a request is no longer wanted.
     CANCELLED = "notifications/cancelled";
     /// `notifications/progress`: how far a request has come.
@@ -96,7 +115,12 @@ impl Method {
         match self.as_str() {
             "tools/call" | "prompts/get" => Some("name"),
             "resources/read" | "resources/subscribe" | "resources/unsubscribe" => Some("uri"),
-            "tasks/get" | "tasks/result" | "tasks/cancel" | "tasks/update" => Some("taskId"),
+            "tasks/get"
+            | "tasks/result"
+            | "tasks/cancel"
+            | "tasks/update"
+            | "toolweir/tasks/watch"
+            | "toolweir/tasks/unwatch" => Some("taskId"),
             _ => None,
         }
     }

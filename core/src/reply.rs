@@ -15,6 +15,9 @@ pub struct Reply {
     pub is_error: bool,
     /// The server wants more input before it goes on (`resultType: "input_required"`).
     pub input_required: bool,
+    /// The server goes on with it as a task, of which this is the handle (`resultType: "task"`, or, of 2025-11-25,
+    /// a `task` that was asked for).
+    pub is_task: bool,
     /// How long the server lets the result be reused (`ttlMs`).
     pub ttl: Option<Duration>,
     /// Who may share the result (`cacheScope`).
@@ -33,6 +36,7 @@ impl Reply {
             result,
             is_error: false,
             input_required: false,
+            is_task: false,
             ttl: None,
             scope: Scope::Private,
             server: None,
@@ -40,10 +44,10 @@ impl Reply {
         }
     }
 
-    /// Whether the reply may be stored at all: errors and half-finished exchanges never are.
+    /// Whether the reply may be stored at all: errors, half-finished exchanges and handles of tasks never are.
     #[must_use]
     pub fn is_storable(&self) -> bool {
-        !self.is_error && !self.input_required
+        !self.is_error && !self.input_required && !self.is_task
     }
 
     /// Size of the result in bytes.

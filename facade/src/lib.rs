@@ -10,6 +10,7 @@ pub mod handlers;
 mod orchestrator;
 mod pages;
 mod policy;
+mod tasks;
 
 pub use toolweir_core as core;
 pub use toolweir_wire as wire;

@@ -21,6 +21,9 @@ pub(crate) enum Era {
     Modern,
 }
 
+/// The extension that carries tasks since 2026-07-28.
+pub(crate) const TASKS: &str = "io.modelcontextprotocol/tasks";
+
 /// Keys that 2026-07-28 reserves in `_meta`.
 pub(crate) mod meta {
     pub(crate) const VERSION: &str = "io.modelcontextprotocol/protocolVersion";

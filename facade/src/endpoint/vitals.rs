@@ -1,10 +1,12 @@
 //! What a server's calls tell of its health, beside its probes.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 use toolweir_core::{Outcome, ServerInfo, Verdict};
+
+use crate::tasks::Way;
 
 /// A server's signs of life.
 #[derive(Debug, Default)]
@@ -15,6 +17,8 @@ pub(crate) struct Vitals {
     returned: Notify,
     /// What it said that it is when it was last connected.
     info: Mutex<Option<Arc<ServerInfo>>>,
+    /// How it has tasks, of its info: looked at by every call.
+    tasks: AtomicU8,
 }
 
 impl Vitals {
@@ -49,12 +53,27 @@ impl Vitals {
     }
 
     pub(crate) fn set_up(&self, info: Arc<ServerInfo>) {
+        let tasks = match Way::of_server(&info) {
+            None => 0,
+            Some(Way::Core) => 1,
+            Some(Way::Extension) => 2,
+        };
+        self.tasks.store(tasks, Ordering::Relaxed);
         *self.info.lock().unwrap_or_else(PoisonError::into_inner) = Some(info);
         self.is_down.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn set_down(&self) {
         self.is_down.store(true, Ordering::Relaxed);
+    }
+
+    /// How the server has tasks, where it has any.
+    pub(crate) fn tasks(&self) -> Option<Way> {
+        match self.tasks.load(Ordering::Relaxed) {
+            1 => Some(Way::Core),
+            2 => Some(Way::Extension),
+            _ => None,
+        }
     }
 
     /// What the server said that it is, also where it is away now; `None` where it was never there.

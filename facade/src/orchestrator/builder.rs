@@ -384,6 +384,8 @@ impl Builder {
             merging: Mutex::new(()),
             subscribers: Mutex::default(),
             subscriptions: Subscriptions::default(),
+            watched_tasks: Subscriptions::default(),
+            server_tasks: Arc::default(),
             levels: Levels::default(),
             untried,
             starting: supervise::starting(),

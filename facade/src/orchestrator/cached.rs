@@ -55,9 +55,15 @@ impl Orchestrator {
 
     /// The endpoint's own answer; where the orchestrator ends first, the call ends with it.
     async fn asked(&self, endpoint: &Endpoint, call: &Call, turn: Turn) -> Result<Reply, Error> {
+        let names = self.task_names(endpoint, call);
+        let named = names.as_ref().map(|names| names.call(call));
+        let sent = named.as_ref().unwrap_or(call);
         tokio::select! {
             biased;
-            result = endpoint.call(call, &self.0.observers, turn) => result,
+            result = endpoint.call(sent, &self.0.observers, turn) => match names {
+                Some(names) => result.map(|reply| names.reply(call, reply)),
+                None => result,
+            },
             () = self.0.ended.cancelled() => {
                 Err(Error::new(toolweir_core::Kind::Closed).server(endpoint.name.clone()).ambiguous())
             }

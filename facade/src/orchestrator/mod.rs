@@ -6,6 +6,7 @@ mod dispatch;
 mod explain;
 mod fan;
 mod hedge;
+mod offers;
 mod pinned;
 mod reload;
 mod report;
@@ -15,6 +16,7 @@ mod serve;
 mod step;
 mod subscriptions;
 mod supervise;
+mod tasks;
 mod view;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -60,6 +62,9 @@ struct Inner {
     merging: Mutex<()>,
     subscribers: Mutex<Vec<Weak<dyn Subscriber>>>,
     subscriptions: subscriptions::Subscriptions,
+    /// Tasks that clients listen for, counted likewise.
+    watched_tasks: subscriptions::Subscriptions,
+    server_tasks: Arc<crate::tasks::Tasks>,
     levels: fan::Levels,
     /// How many servers have not been tried yet.
     untried: watch::Sender<usize>,
@@ -100,7 +105,10 @@ impl Orchestrator {
             return Err(Error::new(Kind::Closed));
         }
         match call.method.as_str() {
-            "resources/subscribe" | "resources/unsubscribe" => self.subscription(call).await,
+            "resources/subscribe"
+            | "resources/unsubscribe"
+            | "toolweir/tasks/watch"
+            | "toolweir/tasks/unwatch" => self.subscription(call).await,
             _ => self.forward(call).await,
         }
     }

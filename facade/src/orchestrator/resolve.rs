@@ -9,6 +9,7 @@ use super::supervise::LIST_PATIENCE;
 use crate::catalogue::Kind;
 use crate::endpoint::{Endpoint, Status};
 use crate::handlers::Handlers;
+use crate::tasks::may_begin;
 
 /// A call as its server knows it, and the servers that can answer it.
 pub(super) struct Aim {
@@ -39,6 +40,13 @@ impl Orchestrator {
             "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
                 self.resource(call).await
             }
+            "tasks/get"
+            | "tasks/result"
+            | "tasks/cancel"
+            | "tasks/update"
+            | "toolweir/tasks/watch"
+            | "toolweir/tasks/unwatch" => self.task(call),
+            "tasks/list" => self.task_list(call).await.map(Aimed::Done),
             "completion/complete" => self.completion(call).await,
             "logging/setLevel" => self.set_level(call).map(Aimed::Done),
             "ping" => Ok(Aimed::Done(Reply::new(RawJson::EMPTY_OBJECT))),
@@ -65,7 +73,9 @@ impl Orchestrator {
         // A server that has never been up listed nothing yet; its prefix tells whom to ask.
         if let Some((endpoint, name)) = self.by_prefix(&target) {
             let mut call = call.clone().target(name);
-            call.hints = endpoint.rule(name).hints;
+            if !may_begin(&call) {
+                call.hints = endpoint.rule(name).hints;
+            }
             return Ok(Aimed::At(Aim { call, servers: vec![endpoint] }));
         }
         // Servers that are still starting may have it.
@@ -80,8 +90,10 @@ impl Orchestrator {
     fn known(&self, call: &Call, kind: Kind, target: &str) -> Option<Aim> {
         let view = self.view();
         let found = view.catalogue.find(kind, target)?;
+        // What may become a task is nobody else's: it is not shared, hedged or sent again.
+        let hints = if may_begin(call) { Hints::default() } else { found.hints };
         let mut call = call.clone().target(found.name.clone());
-        call.hints = found.hints;
+        call.hints = hints;
         Some(Aim { call, servers: view.endpoints(&found.servers) })
     }
 

@@ -27,7 +27,7 @@ impl Server for Orchestrator {
         let identity = serde_json::json!({
             "name": "toolweir", "title": "toolweir", "version": env!("CARGO_PKG_VERSION"),
         });
-        let mut info = ServerInfo::new(RawJson::from(identity), RawJson::from(self.offers()));
+        let mut info = ServerInfo::new(RawJson::from(identity), self.offers());
         info.instructions = self.instructions();
         Ok(Arc::new(info))
     }
@@ -62,36 +62,9 @@ impl Server for Orchestrator {
 }
 
 impl Orchestrator {
-    /// What the servers offer together; all there is while one of them was never there to say.
-    fn offers(&self) -> serde_json::Value {
-        let infos: Option<Vec<_>> =
-            self.view().endpoints.iter().map(|endpoint| endpoint.vitals.info()).collect();
-        let offers = |name: &str| {
-            infos.as_ref().is_none_or(|infos| {
-                infos.iter().any(|info| info.capabilities.member(name).is_some())
-            })
-        };
-        let subscribes = infos.as_ref().is_none_or(|infos| {
-            infos.iter().any(|info| {
-                let resources = info.capabilities.member("resources").map(|part| part.to_json());
-                let subscribe = resources.as_ref().and_then(|part| part.member("subscribe"));
-                subscribe.is_some_and(|value| value.as_bytes() == b"true")
-            })
-        });
-        let mut offered = serde_json::json!({
-            "tools": { "listChanged": true },
-            "prompts": { "listChanged": true },
-            "resources": { "listChanged": true },
-        });
-        if subscribes {
-            offered["resources"]["subscribe"] = true.into();
-        }
-        for name in ["completions", "logging"] {
-            if offers(name) {
-                offered[name] = serde_json::json!({});
-            }
-        }
-        offered
+    fn offers(&self) -> RawJson {
+        let infos = self.view().endpoints.iter().map(|it| it.vitals.info()).collect::<Vec<_>>();
+        super::offers::merged(&infos)
     }
 
     /// What the servers say of their use, each under its prefix.

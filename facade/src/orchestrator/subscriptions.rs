@@ -125,17 +125,19 @@ impl Renewals {
 impl Orchestrator {
     /// `resources/subscribe` and `resources/unsubscribe`: passed on where they change what the server must send.
     pub(super) async fn subscription(&self, call: &Call) -> Result<Reply, Error> {
+        let is_task = [Method::TASK_WATCH, Method::TASK_UNWATCH].contains(&call.method);
         let uri = call
             .target
             .clone()
             .ok_or_else(|| Error::new(Kind::InvalidRequest).message("`uri` is missing"))?;
-        let held = self.0.subscriptions.entry(&uri)?;
+        let all = if is_task { &self.0.watched_tasks } else { &self.0.subscriptions };
+        let held = all.entry(&uri)?;
         let entry = &held.entry;
         let patience = TokioClock.now() + PATIENCE;
         let patience = call.deadline.map_or(patience, |deadline| deadline.min(patience));
         let gate = bounded(patience, async { Ok(entry.gate.lock().await) });
         let _one = gate.await.map_err(Error::unsent)?;
-        if call.method == Method::RESOURCES_UNSUBSCRIBE {
+        if [Method::RESOURCES_UNSUBSCRIBE, Method::TASK_UNWATCH].contains(&call.method) {
             return self.unsubscribe(call, entry).await;
         }
         if entry.state().count > 0 {
@@ -169,7 +171,8 @@ impl Orchestrator {
                 return Ok(done());
             }
         }
-        let Some(server) = before.server else { return self.forward(call).await };
+        let told = before.server.filter(|_| call.method == Method::RESOURCES_UNSUBSCRIBE);
+        let Some(server) = told else { return self.forward(call).await };
         let server = self.view().endpoint(server).cloned();
         // Where the server is gone, so is what it would have sent.
         let Some(server) = server else { return Ok(done()) };

@@ -69,6 +69,17 @@ impl Subscriber for Ear {
                 inner.store.invalidate(&self.endpoint.name);
                 self.signals.raise(&self.signals.lists_changed);
             }
+            ServerMessage::Notification(notification)
+                if [Method::TASK_STATUS, Method::TASK_CHANGED].contains(&notification.method) =>
+            {
+                match inner.server_tasks.told(&self.endpoint.name, &notification) {
+                    Some(told) => inner.tell(&ServerMessage::Notification(told)),
+                    None => tracing::debug!(
+                        server = &*self.endpoint.name,
+                        "told of a task that is nobody's here"
+                    ),
+                }
+            }
             ServerMessage::Notification(notification) => {
                 if notification.method == Method::RESOURCE_UPDATED {
                     inner.store.invalidate(&self.endpoint.name);

@@ -70,7 +70,7 @@ impl Changes {
         }
     }
 
-    fn tell(&self, notification: Notification) {
+    pub(crate) fn tell(&self, notification: Notification) {
         let subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for subscriber in subscribers.iter().filter_map(Weak::upgrade) {
             subscriber.on_message(ServerMessage::Notification(notification.clone()));

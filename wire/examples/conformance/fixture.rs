@@ -8,11 +8,13 @@ use toolweir_core::{Call, Error, Instant, Kind, RawJson, Reply, Server, ServerIn
 
 use crate::changes::Changes;
 use crate::state::Seal;
+use crate::tasks::Tasks;
 use crate::{prompts, resources, tools};
 
 /// All that the suite asks for.
 pub(crate) struct Fixture {
-    pub(crate) changes: Changes,
+    pub(crate) changes: Arc<Changes>,
+    pub(crate) tasks: Tasks,
     pub(crate) seal: Seal,
     info: Arc<ServerInfo>,
 }
@@ -30,10 +32,18 @@ impl Fixture {
             "prompts": { "listChanged": true },
             "resources": { "subscribe": true, "listChanged": true },
             "tools": { "listChanged": true },
+            // Of 2025-11-25, and since 2026-07-28: clients see the one of their era.
+            "tasks": { "list": {}, "cancel": {}, "requests": { "tools": { "call": {} } } },
+            "extensions": { "io.modelcontextprotocol/tasks": {} },
         });
         let mut info = ServerInfo::new(RawJson::from(identity), RawJson::from(capabilities));
         info.instructions = Some("Offers what the MCP conformance suite calls.".to_owned());
-        Self { changes: Changes::default(), seal: Seal::default(), info: Arc::new(info) }
+        Self {
+            changes: Arc::default(),
+            tasks: Tasks::default(),
+            seal: Seal::default(),
+            info: Arc::new(info),
+        }
     }
 
     /// A list that fits one page.
@@ -61,6 +71,9 @@ impl Server for Fixture {
             "resources/read" => resources::read(call),
             "resources/subscribe" => resources::subscribe(&self.changes, call),
             "resources/unsubscribe" => resources::unsubscribe(&self.changes, call),
+            "tasks/get" | "tasks/result" | "tasks/cancel" | "tasks/update" | "tasks/list" => {
+                self.tasks.answer(call).await
+            }
             "completion/complete" => Ok(prompts::complete(call)),
             "logging/setLevel" => Ok(reply(json!({}))), // the listener keeps to it
             _ => Err(Kind::NotFound.into()),

@@ -7,7 +7,7 @@
 //!
 //! How to read it: `fixture.rs` is the server, one `match` over the methods; `tools.rs`, `prompts.rs` and
 //! `resources.rs` are what it offers; `ask.rs` asks the client in the way of its era; `changes.rs` tells clients
-//! what they did not ask for; `era.rs` is for tests of clients that meet an older or a stricter server.
+//! what they did not ask for; `tasks.rs` is for tools that take their time; `era.rs` is for tests of clients that meet an older or a stricter server.
 
 mod ask;
 mod changes;
@@ -17,6 +17,7 @@ mod prompts;
 mod questions;
 mod resources;
 mod state;
+mod tasks;
 mod tools;
 
 use std::error::Error;

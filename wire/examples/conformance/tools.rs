@@ -8,8 +8,8 @@ use toolweir_core::{Call, Error, Kind, Method, Notification, RawJson, Reply};
 use crate::ask::{self, Answers, Question, ask};
 use crate::changes::Changes;
 use crate::fixture::{Fixture, argument, reply};
-use crate::questions;
 use crate::resources::{PNG, WATCHED};
+use crate::{questions, tasks};
 
 /// A sample of silence.
 const WAV: &str = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQIAAAAAAA==";
@@ -92,6 +92,13 @@ pub(crate) async fn call(fixture: &Fixture, call: &Call) -> Result<Reply, Error>
             fixture.changes.change_resource(WATCHED);
             Ok(text("The resource has changed."))
         }
+        "greet" => Ok(text(&format!("Hello, {}!", argument(call, "name")))),
+        "slow_compute"
+        | "failing_job"
+        | "protocol_error_job"
+        | "confirm_delete"
+        | "multi_input"
+        | "test_tool_with_task" => slow(fixture, call, name).await,
         "test_input_required_result_multi_round" => rounds(fixture, call, name).await,
         "test_input_required_result_request_state"
         | "test_input_required_result_tampered_state" => {
@@ -122,6 +129,66 @@ pub(crate) async fn call(fixture: &Fixture, call: &Call) -> Result<Reply, Error>
             }
         }
     }
+}
+
+/// The tools that take their time: as a task where that may be.
+async fn slow(fixture: &Fixture, call: &Call, name: &str) -> Result<Reply, Error> {
+    const SECONDS_MAX: u64 = 600;
+    let is_required = matches!(name, "failing_job" | "protocol_error_job" | "test_tool_with_task");
+    let is_task = tasks::wanted(call, is_required)?;
+    let arguments = call.params.as_ref().and_then(|params| params.member("arguments"));
+    let seconds = arguments.and_then(|it| it.to_json().member("seconds")?.get::<u64>().ok());
+    let time = Duration::from_secs(seconds.unwrap_or_default().min(SECONDS_MAX));
+    let questions = match name {
+        "confirm_delete" => vec![questions::confirm()],
+        "multi_input" => vec![
+            questions::text("first", "What is the first name?", "name"),
+            questions::text("second", "What is the second name?", "name"),
+        ],
+        // Asks before it becomes a task.
+        "test_tool_with_task" => {
+            let question = questions::text("user_name", "What is your name?", "name");
+            let greeting = match ask(call, vec![question], None).await? {
+                Answers::Needed(reply) => return Ok(reply),
+                Answers::Given(answers) => {
+                    let name = &answers["user_name"]["content"]["name"];
+                    format!("Hello, {}!", name.as_str().unwrap_or("whoever you are"))
+                }
+            };
+            return Ok(fixture.tasks.begin(call, &fixture.changes, |_| async move {
+                pause().await;
+                Ok(said(&greeting, false))
+            }));
+        }
+        _ => Vec::new(),
+    };
+    if is_task {
+        let name = name.to_owned();
+        return Ok(fixture.tasks.begin(call, &fixture.changes, |task| async move {
+            tokio::time::sleep(time).await;
+            match name.as_str() {
+                "failing_job" => Ok(said("This job always fails.", true)),
+                "protocol_error_job" => Err((-32603, "this job breaks off")),
+                _ if questions.is_empty() => Ok(said("Computed.", false)),
+                _ => {
+                    let answers = task.ask(questions).await;
+                    Ok(said(&format!("Took {} answers.", answers.len()), false))
+                }
+            }
+        }));
+    }
+    if !questions.is_empty()
+        && let Answers::Needed(reply) = ask(call, questions, None).await?
+    {
+        return Ok(reply);
+    }
+    tokio::time::sleep(time).await;
+    Ok(text("Done."))
+}
+
+/// A tool's result with one text.
+fn said(text: &str, is_error: bool) -> Value {
+    json!({ "content": [{ "type": "text", "text": text }], "isError": is_error })
 }
 
 /// What the tools ask that do nothing but ask.

@@ -48,19 +48,19 @@ impl Front {
     pub(crate) fn end(&self, session: &Session) {
         let watched = session.end();
         if let Some(client) = session.client() {
-            self.unsubscribe(client, watched);
+            self.unsubscribe(Method::RESOURCES_UNSUBSCRIBE, client, watched);
         }
     }
 
     /// Gives up subscriptions in the background.
-    pub(crate) fn unsubscribe(&self, client: Arc<Client>, uris: HashSet<String>) {
+    pub(crate) fn unsubscribe(&self, method: Method, client: Arc<Client>, uris: HashSet<String>) {
         if uris.is_empty() || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
         let (service, killed) = (self.service.clone(), self.killed.clone());
         let work = async move {
             for uri in uris {
-                let call = subscription(Method::RESOURCES_UNSUBSCRIBE, &uri, client.clone());
+                let call = subscription(method.clone(), &uri, client.clone());
                 if let Err(error) = service.call(&call).await {
                     tracing::debug!(%error, "a subscription was not given up");
                 }
@@ -90,8 +90,9 @@ impl Front {
     }
 }
 
-/// A call of `resources/subscribe` or `resources/unsubscribe`.
+/// A call of `resources/subscribe` or `resources/unsubscribe`, or the like of a task.
 pub(crate) fn subscription(method: Method, uri: &str, client: Arc<Client>) -> Call {
-    let params = RawJson::from(serde_json::json!({ "uri": uri }));
+    let member = method.target_member().unwrap_or_default();
+    let params = RawJson::from(serde_json::json!({ member: uri }));
     Call::new(method, Some(params)).target(uri).client(client)
 }

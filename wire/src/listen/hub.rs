@@ -92,16 +92,14 @@ impl Hub {
 impl Subscriber for Hub {
     fn on_message(&self, message: ServerMessage) {
         let ServerMessage::Notification(notification) = message else { return };
-        if !matches!(
-            notification.method.as_str(),
-            "notifications/tools/list_changed"
-                | "notifications/prompts/list_changed"
-                | "notifications/resources/list_changed"
-                | "notifications/resources/updated"
-        ) {
+        let method = notification.method.as_str();
+        let is_of_streams = method == "notifications/tasks"; // since 2026-07-28, for who listens
+        let is_known =
+            matches!(method, "notifications/resources/updated" | "notifications/tasks/status");
+        if !(is_of_streams || is_known || method.ends_with("/list_changed")) {
             return; // belongs to nobody who is known
         }
-        for session in self.sessions() {
+        for session in self.sessions().iter().filter(|_| !is_of_streams) {
             session.deliver(&notification);
         }
         let listens: Vec<_> = lock(&self.0).listens.values().cloned().collect();

@@ -7,9 +7,10 @@ use toolweir_core::{Client, Error, Kind, Method, Notification, Principal, RawJso
 
 use super::calls::{Asked, target};
 use super::front::Front;
-use super::modern::Reject;
+use super::modern::{Reject, is_ours};
 use super::session::{Level, Session, Slot};
 use super::stream::{Answer, Outbox};
+use super::tasks;
 use crate::message::{self, Id, Request, code};
 use crate::version::{Era, LEGACY};
 
@@ -47,14 +48,14 @@ pub(crate) async fn initialize(
     #[serde(rename_all = "camelCase")]
     struct Initialized<'a> {
         protocol_version: &'a str,
-        capabilities: &'a RawJson,
+        capabilities: RawJson,
         server_info: &'a RawJson,
         #[serde(skip_serializing_if = "Option::is_none")]
         instructions: Option<&'a str>,
     }
     let result = RawJson::of(&Initialized {
         protocol_version: version,
-        capabilities: &info.capabilities,
+        capabilities: tasks::offered(&info.capabilities, false),
         server_info: &info.identity,
         instructions: info.instructions.as_deref(),
     })
@@ -86,6 +87,10 @@ pub(crate) async fn answer(
     let mut undo = None;
     match (request.method.as_str(), uri) {
         ("ping", _) => return Some(empty()),
+        (name, _) if is_ours(name) => {
+            let reject = Reject::new(code::METHOD_NOT_FOUND, "method not found");
+            return Some(reject.status(hyper::StatusCode::OK).answer(Some(&request.id)));
+        }
         ("initialize" | "server/discover" | "subscriptions/listen", _) => {
             let reject = Reject::new(code::METHOD_NOT_FOUND, "not a method of this session");
             return Some(reject.status(hyper::StatusCode::OK).answer(Some(&request.id)));
@@ -113,7 +118,8 @@ pub(crate) async fn answer(
         stop: slot.stop.clone(),
     };
     let result = asked.carry(front).await?;
-    if result.is_ok() {
+    if let Ok(reply) = &result {
+        session.note_task(&asked.request, reply);
         if let Some(undo) = &mut undo {
             undo.is_kept = true;
         }

@@ -22,6 +22,7 @@ mod session;
 mod stdio;
 mod stream;
 mod subscriptions;
+mod tasks;
 
 pub use self::{
     gate::Access,

@@ -12,6 +12,7 @@ use super::front::Front;
 use super::session::{Level, Session, Stop};
 use super::stream::{Answer, Outbox};
 use super::subscriptions::Opened;
+use super::tasks;
 use crate::header;
 use crate::message::{self, Id, Request, code, error_object};
 use crate::version::{Era, MODERN, meta};
@@ -33,7 +34,7 @@ impl Reject {
         self
     }
 
-    fn data(code: i64, message: &str, data: serde_json::Value) -> Self {
+    pub(crate) fn data(code: i64, message: &str, data: serde_json::Value) -> Self {
         Self { status: StatusCode::BAD_REQUEST, error: error_object(code, message, Some(data)) }
     }
 
@@ -196,7 +197,14 @@ pub(crate) async fn route(
     stop: Arc<Stop>,
 ) -> Route {
     let id = request.id.clone();
+    if let Some(reject) = tasks::refusal(front, &request.method, &envelope.client).await {
+        return Route::Answer(reject.answer(Some(&id)));
+    }
     match request.method.as_str() {
+        name if is_ours(name) => {
+            let reject = Reject::new(code::METHOD_NOT_FOUND, "method not found");
+            Route::Answer(reject.status(StatusCode::NOT_FOUND).answer(Some(&id)))
+        }
         "initialize"
         | "ping"
         | "logging/setLevel"
@@ -237,7 +245,7 @@ fn discovered(info: &ServerInfo) -> RawJson {
     struct Discovered<'a> {
         result_type: &'static str,
         supported_versions: [&'static str; 1],
-        capabilities: &'a RawJson,
+        capabilities: RawJson,
         #[serde(skip_serializing_if = "Option::is_none")]
         instructions: Option<&'a str>,
         ttl_ms: u64,
@@ -253,13 +261,18 @@ fn discovered(info: &ServerInfo) -> RawJson {
     RawJson::of(&Discovered {
         result_type: "complete",
         supported_versions: [MODERN],
-        capabilities: &info.capabilities,
+        capabilities: tasks::offered(&info.capabilities, true),
         instructions: info.instructions.as_deref(),
         ttl_ms: 0,
         cache_scope: "private",
         meta: Meta { server: &info.identity },
     })
     .unwrap_or(RawJson::EMPTY_OBJECT)
+}
+
+/// Whether a method is one by which our own parts speak to each other; to a client there is no such method.
+pub(crate) fn is_ours(method: &str) -> bool {
+    method.starts_with("toolweir/")
 }
 
 /// Whether a modern client's notification means something to the server behind.

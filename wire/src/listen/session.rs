@@ -8,11 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use toolweir_core::{Client, Clock, Instant, Kind, Method, Notification, RawJson, TokioClock};
+use toolweir_core::{
+    Client, Clock, Instant, Kind, Method, Notification, RawJson, Reply, TokioClock,
+};
 
 use super::lock;
 use super::replay::{EventId, Streams};
 use super::stream::{Outbox, Push, Reader};
+use super::tasks::SessionTasks;
 use crate::message::{self, Id, Response};
 
 /// One such client.
@@ -29,6 +32,7 @@ pub(crate) struct Session {
     streams: Mutex<Streams>,
     /// Resources that this client subscribed to.
     watched: Mutex<HashSet<String>>,
+    tasks: Mutex<SessionTasks>,
     level: Mutex<Option<Level>>,
     /// All that the client is told goes over one stream, which ends with the connection.
     has_one_stream: bool,
@@ -143,6 +147,7 @@ impl Session {
             stream: Mutex::new(stream),
             streams: Mutex::new(Streams::new(replay)),
             watched: Mutex::default(),
+            tasks: Mutex::default(),
             level: Mutex::default(),
             has_one_stream,
             last_used: AtomicU64::new(0),
@@ -300,6 +305,13 @@ impl Session {
                 return;
             }
         }
+        if notification.method == Method::TASK_STATUS {
+            let id = notification.params.as_ref().and_then(|params| params.member("taskId"));
+            let Some(id) = id.as_ref().and_then(|id| id.string()) else { return };
+            if !lock(&self.tasks).has(&id) {
+                return;
+            }
+        }
         let message = message::notification(&notification.method, notification.params.as_ref());
         let mut stream = lock(&self.stream);
         if let Some(outbox) = &stream.outbox {
@@ -328,6 +340,13 @@ impl Session {
             return Err(Kind::Overloaded);
         }
         Ok(watched.insert(uri.to_owned()))
+    }
+
+    /// Remembers the task that a request began or named: this client is told of it.
+    pub(crate) fn note_task(&self, request: &message::Request, reply: &Reply) {
+        if reply.is_task || request.method.as_str().starts_with("tasks/") {
+            lock(&self.tasks).note(request, reply);
+        }
     }
 
     pub(crate) fn unwatch(&self, uri: &str) -> bool {

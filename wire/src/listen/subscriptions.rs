@@ -11,6 +11,7 @@ use super::front::{Front, subscription};
 use super::modern::Reject;
 use super::session::is_watched;
 use super::stream::{Answer, Outbox, Push};
+use super::tasks;
 use crate::message::{self, Id, Request, code};
 use crate::version::meta;
 
@@ -30,6 +31,7 @@ struct Wanted {
     prompts: bool,
     resources: bool,
     uris: HashSet<String>,
+    tasks: HashSet<String>,
 }
 
 impl Wanted {
@@ -67,6 +69,15 @@ impl Wanted {
                         wanted.uris = uris;
                     }
                 }
+                "taskIds" => {
+                    let tasks: HashSet<String> = member.value.get().ok()?;
+                    if tasks.len() > cap {
+                        return None;
+                    }
+                    if tasks::has_extension(&info.capabilities) {
+                        wanted.tasks = tasks;
+                    }
+                }
                 _ => {}
             }
         }
@@ -74,7 +85,8 @@ impl Wanted {
     }
 
     fn is_empty(&self) -> bool {
-        !self.tools && !self.prompts && !self.resources && self.uris.is_empty()
+        let has_lists = self.tools || self.prompts || self.resources;
+        !has_lists && self.uris.is_empty() && self.tasks.is_empty()
     }
 
     fn to_json(&self) -> serde_json::Value {
@@ -87,10 +99,12 @@ impl Wanted {
         for (name, _) in flags.iter().filter(|(_, is_set)| *is_set) {
             filter.insert((*name).to_owned(), true.into());
         }
-        if !self.uris.is_empty() {
-            let mut uris: Vec<&str> = self.uris.iter().map(String::as_str).collect();
-            uris.sort_unstable();
-            filter.insert("resourceSubscriptions".to_owned(), uris.into());
+        for (name, wanted) in [("resourceSubscriptions", &self.uris), ("taskIds", &self.tasks)] {
+            if !wanted.is_empty() {
+                let mut wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+                wanted.sort_unstable();
+                filter.insert(name.to_owned(), wanted.into());
+            }
         }
         filter.into()
     }
@@ -115,6 +129,10 @@ impl Listen {
                 .member("uri")
                 .and_then(|uri| uri.string())
                 .is_some_and(|uri| is_watched(&self.wanted.uris, &uri)),
+            "notifications/tasks" => params
+                .member("taskId")
+                .and_then(|id| id.string())
+                .is_some_and(|id| self.wanted.tasks.contains(&*id)),
             _ => false,
         };
         if !is_wanted {
@@ -151,12 +169,18 @@ pub(crate) struct Opened {
     listen: Arc<Listen>,
     client: Arc<Client>,
     subscribed: HashSet<String>,
+    watched_tasks: HashSet<String>,
 }
 
 impl Drop for Opened {
     fn drop(&mut self) {
         self.front.hub.unlisten(self.number);
-        self.front.unsubscribe(self.client.clone(), std::mem::take(&mut self.subscribed));
+        let (subscribed, tasks) = (&mut self.subscribed, &mut self.watched_tasks);
+        for (method, wanted) in
+            [(Method::RESOURCES_UNSUBSCRIBE, subscribed), (Method::TASK_UNWATCH, tasks)]
+        {
+            self.front.unsubscribe(method, self.client.clone(), std::mem::take(wanted));
+        }
     }
 }
 
@@ -186,6 +210,9 @@ impl Opened {
         let Some(wanted) = wanted else {
             return Err(in_band(code::INVALID_PARAMS, "`notifications` is missing or not valid"));
         };
+        if filter_names_tasks(request.params.as_ref()) && !tasks::takes(&client) {
+            return Err(tasks::missing().answer(Some(&id)));
+        }
         let listen = Arc::new(Listen {
             id: id.clone(),
             outbox: outbox.clone(),
@@ -195,7 +222,14 @@ impl Opened {
         let Some(number) = front.hub.listen(listen.clone(), limits.sessions) else {
             return Err(in_band(code::INTERNAL, "subscription limit reached"));
         };
-        Ok(Self { front: front.clone(), number, listen, client, subscribed: HashSet::new() })
+        Ok(Self {
+            front: front.clone(),
+            number,
+            listen,
+            client,
+            subscribed: HashSet::new(),
+            watched_tasks: HashSet::new(),
+        })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -220,6 +254,13 @@ impl Opened {
                         Err(error) => tracing::warn!(%error, "a resource cannot be subscribed to"),
                     }
                 }
+                for id in &listen.wanted.tasks {
+                    let call = subscription(Method::TASK_WATCH, id, self.client.clone());
+                    match self.front.service.call(&call).await {
+                        Ok(_) => drop(self.watched_tasks.insert(id.clone())),
+                        Err(error) => tracing::debug!(%error, "a task cannot be watched"),
+                    }
+                }
                 std::future::pending::<()>().await;
             };
             tokio::select! {
@@ -230,4 +271,9 @@ impl Opened {
         }
         listen.completion()
     }
+}
+
+fn filter_names_tasks(params: Option<&RawJson>) -> bool {
+    let filter = params.and_then(|params| params.member("notifications"));
+    filter.is_some_and(|filter| filter.to_json().member("taskIds").is_some())
 }

@@ -12,7 +12,10 @@ pub(crate) fn reply_of(result: RawJson) -> Reply {
             "isError" => reply.is_error = member.value.as_bytes() == b"true",
             "resultType" => {
                 reply.input_required = member.value.as_bytes() == br#""input_required""#;
+                reply.is_task |= member.value.as_bytes() == br#""task""#;
             }
+            // A result of a tool has no such member of its own; whether a task was asked for, the caller knows.
+            "task" => reply.is_task |= member.value.to_json().member("taskId").is_some(),
             "ttlMs" => {
                 reply.ttl = member.value.get::<f64>().ok().filter(|ms| *ms >= 0.0).map(millis);
             }

@@ -13,7 +13,7 @@ use toolweir_core::{
 
 use super::subscribers::Subscribers;
 use crate::message::code;
-use crate::version::{Era, MODERN, meta, own_identity};
+use crate::version::{Era, MODERN, TASKS, meta, own_identity};
 
 /// However soon the server wants us back.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -23,51 +23,65 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const SOUND_AFTER: Duration = Duration::from_secs(10);
 /// How long further wishes are awaited before a stream is opened for them.
 const COALESCE: Duration = Duration::from_millis(20);
-/// How many resources may be subscribed to at one server.
-const URIS_MAX: usize = 1_024;
+/// How many resources may be subscribed to at one server, and how many tasks may be watched.
+const WISHES_MAX: usize = 1_024;
 
-/// The resources whose updates are wanted. They outlive a connection.
+/// The resources and tasks whose changes are wanted. They outlive a connection.
 #[derive(Debug)]
 pub(super) struct Wishes {
     uris: Mutex<BTreeSet<String>>,
+    tasks: Mutex<BTreeSet<String>>,
     changed: watch::Sender<()>,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
-        Self { uris: Mutex::default(), changed: watch::Sender::new(()) }
+        let changed = watch::Sender::new(());
+        Self { uris: Mutex::default(), tasks: Mutex::default(), changed }
     }
 }
 
-impl Wishes {
-    fn uris(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.uris.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(wishes: &Mutex<BTreeSet<String>>) -> MutexGuard<'_, BTreeSet<String>> {
+    wishes.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
+impl Wishes {
     /// Answers `resources/subscribe` and `resources/unsubscribe` in the place of a modern server, which knows the
-    /// subscription's stream only; `None` for every other call.
+    /// subscription's stream only, and what asks for news of tasks, which no server knows; `None` for every other call.
     pub(super) fn answer(&self, call: &Call, era: Era) -> Option<Result<Reply, Error>> {
-        let subscribes = call.method == Method::RESOURCES_SUBSCRIBE;
-        if era == Era::Legacy || !(subscribes || call.method == Method::RESOURCES_UNSUBSCRIBE) {
-            return None;
-        }
-        let uri = call.target.as_deref().map(str::to_owned).or_else(|| {
-            let uri = call.params.as_ref()?.member("uri")?;
-            uri.string().map(std::borrow::Cow::into_owned)
-        });
-        let Some(uri) = uri else {
-            return Some(Err(Error::new(Kind::InvalidRequest).message("`uri` is missing")));
+        let (is_wished, wishes) = match call.method.as_str() {
+            "resources/subscribe" => (true, &self.uris),
+            "resources/unsubscribe" => (false, &self.uris),
+            "toolweir/tasks/watch" => (true, &self.tasks),
+            "toolweir/tasks/unwatch" => (false, &self.tasks),
+            _ => return None,
         };
-        let mut uris = self.uris();
-        let changed = match subscribes {
-            true if uris.len() >= URIS_MAX && !uris.contains(&uri) => {
-                let text = format!("{URIS_MAX} resources are subscribed to at this server");
+        let is_task = std::ptr::eq(wishes, &raw const self.tasks);
+        if era == Era::Legacy {
+            // A legacy server tells of tasks unasked, where it does.
+            return is_task.then(|| Ok(Reply::new(RawJson::EMPTY_OBJECT)));
+        }
+        let member = call.method.target_member().unwrap_or_default();
+        let wish = call.target.as_deref().map(str::to_owned).or_else(|| {
+            let wish = call.params.as_ref()?.member(member)?;
+            wish.string().map(std::borrow::Cow::into_owned)
+        });
+        let Some(wish) = wish else {
+            let text = format!("`{member}` is missing");
+            return Some(Err(Error::new(Kind::InvalidRequest).message(text)));
+        };
+        let mut wishes = lock(wishes);
+        let changed = match is_wished {
+            true if wishes.len() >= WISHES_MAX && !wishes.contains(&wish) => {
+                let what =
+                    if is_task { "tasks are watched" } else { "resources are subscribed to" };
+                let text = format!("{WISHES_MAX} {what} at this server");
                 return Some(Err(Error::new(Kind::Overloaded).message(text)));
             }
-            true => uris.insert(uri),
-            false => uris.remove(&uri),
+            true => wishes.insert(wish),
+            false => wishes.remove(&wish),
         };
-        drop(uris);
+        drop(wishes);
         if changed {
             self.changed.send_replace(());
         }
@@ -86,16 +100,22 @@ impl Wishes {
                 notifications.insert(key.to_owned(), true.into());
             }
         }
-        let uris: Vec<String> = self.uris().iter().cloned().collect();
-        if !uris.is_empty() {
-            notifications.insert("resourceSubscriptions".to_owned(), uris.into());
+        let mut capabilities = serde_json::json!({});
+        for (wishes, key) in [(&self.uris, "resourceSubscriptions"), (&self.tasks, "taskIds")] {
+            let wishes: Vec<String> = lock(wishes).iter().cloned().collect();
+            if !wishes.is_empty() {
+                notifications.insert(key.to_owned(), wishes.into());
+            }
+        }
+        if notifications.contains_key("taskIds") {
+            capabilities = serde_json::json!({ "extensions": { TASKS: {} } });
         }
         (!notifications.is_empty()).then(|| {
             RawJson::from(serde_json::json!({
                 "notifications": notifications,
                 "_meta": {
                     meta::VERSION: MODERN,
-                    meta::CAPABILITIES: {},
+                    meta::CAPABILITIES: capabilities,
                     meta::CLIENT_INFO: own_identity(),
                 },
             }))

@@ -16,7 +16,7 @@ mod waiting;
 
 use std::time::Duration;
 
-use toolweir_core::{Error, Instant, Kind};
+use toolweir_core::{Error, Instant, Kind, Method};
 
 pub use self::{
     child::Program,
@@ -66,6 +66,18 @@ impl Options {
         self.connect_timeout = timeout;
         self
     }
+}
+
+/// Whether a notification belongs to no call, but to whoever wants to hear of it.
+fn concerns_all(method: &Method) -> bool {
+    let name = method.as_str();
+    name.ends_with("/list_changed")
+        || matches!(
+            name,
+            "notifications/resources/updated"
+                | "notifications/tasks/status"
+                | "notifications/tasks"
+        )
 }
 
 /// Waits for `future` until `deadline`, or without an end where there is none.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use toolweir_core::{Call, Error, InvalidJson, Kind, Method, RawJson};
 
 use crate::message::{self, Id};
-use crate::version::{Era, MODERN, meta, own_identity};
+use crate::version::{Era, MODERN, is_modern, meta, own_identity};
 
 /// What is written, and what must be put back on the way home.
 #[derive(Debug)]
@@ -64,6 +64,9 @@ fn params(
     {
         *meta = meta.edit().set(meta::PROGRESS_TOKEN, id.as_json()).finish()?;
     }
+    if era == Era::Legacy && is_modern_caller(call) && given.member("task").is_some() {
+        edit = edit.remove("task"); // means nothing since 2026-07-28, but something to this server
+    }
     match era {
         Era::Modern => {
             new_meta =
@@ -93,6 +96,10 @@ fn params(
         (None, None) => edit,
     };
     Ok((Some(edit.finish()?), token))
+}
+
+fn is_modern_caller(call: &Call) -> bool {
+    call.client.protocol_version.as_deref().is_some_and(is_modern)
 }
 
 /// `completion/complete` names its target inside `ref`.
@@ -172,6 +179,18 @@ mod tests {
             written(&call(Method::TOOLS_CALL, params).target("a"), Era::Legacy),
             r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a"}}"#,
         );
+    }
+
+    #[test]
+    fn a_modern_client_asks_no_legacy_server_for_a_task() {
+        let call = call(Method::TOOLS_CALL, r#"{"name":"a","task":{"ttl":1}}"#).target("a");
+        let by = |version: &str| {
+            let mut client = toolweir_core::Client::new(toolweir_core::Principal::local());
+            client.protocol_version = Some(version.into());
+            written(&call.clone().client(Arc::new(client)), Era::Legacy)
+        };
+        assert!(by("2025-11-25").contains(r#""params":{"name":"a","task":{"ttl":1}}"#));
+        assert!(by(MODERN).contains(r#""params":{"name":"a"}"#));
     }
 
     #[test]

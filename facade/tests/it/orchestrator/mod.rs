@@ -17,6 +17,7 @@ mod scripted;
 mod stale;
 mod subscriptions;
 mod supervision;
+mod tasks;
 
 use std::time::Duration;
 

@@ -18,6 +18,7 @@ use super::exchange;
 use super::session::{Head, Session};
 use crate::message::{self, Id, Incoming};
 use crate::sse;
+use crate::upstream::concerns_all;
 use crate::upstream::listening::{self, End, Listens, Opening};
 use crate::upstream::waiting::progress_token;
 use crate::version::Era;
@@ -68,11 +69,11 @@ impl Link {
             "notifications/progress" => {
                 progress_token(&notification).and_then(|id| waiting.origin(id))
             }
-            "notifications/message" => waiting.sole_origin().map(|(_, origin)| origin),
-            _ => {
+            _ if concerns_all(&notification.method) => {
                 let message = ServerMessage::Notification(notification);
                 return self.remote.subscribers.tell(&message);
             }
+            _ => waiting.sole_origin().map(|(_, origin)| origin),
         };
         match origin {
             Some(origin) => origin.notify(notification),

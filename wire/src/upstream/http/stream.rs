@@ -13,6 +13,7 @@ use super::listen::{get, is_final, is_stream};
 use super::session::Head;
 use crate::message::{self, Id, Incoming, Response};
 use crate::sse;
+use crate::upstream::concerns_all;
 use crate::upstream::waiting::{Origin, progress_token};
 
 /// How often a stream is taken up again with nothing new on it.
@@ -125,12 +126,15 @@ impl Reading<'_> {
     fn notified(&self, notification: Notification) {
         match notification.method.as_str() {
             "notifications/progress" if progress_token(&notification) != Some(self.id) => {}
-            "notifications/progress" | "notifications/message" => {
+            _ if concerns_all(&notification.method) => {
+                self.remote.subscribers.tell(&ServerMessage::Notification(notification));
+            }
+            // A log line, or what is not known here: it belongs to the call whose stream it came on.
+            _ => {
                 if let Some(origin) = self.origin {
                     origin.notify(notification);
                 }
             }
-            _ => self.remote.subscribers.tell(&ServerMessage::Notification(notification)),
         }
     }
 

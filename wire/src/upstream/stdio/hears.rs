@@ -14,6 +14,7 @@ use super::connection::Item;
 use crate::Limits;
 use crate::lines::{Line, Lines};
 use crate::message::{self, Id, Incoming, Request, Response};
+use crate::upstream::concerns_all;
 use crate::upstream::listening::is_acknowledgement;
 use crate::upstream::salvage::{self, Meant};
 use crate::upstream::subscribers::Subscribers;
@@ -119,21 +120,25 @@ impl Hears {
                     origin.notify(notification);
                 }
             }
-            // Names no call: given to the client that alone has calls in flight, never guessed.
-            "notifications/message" => match self.waiting.sole_origin() {
-                Some((_, origin)) => origin.notify(notification),
-                None => tracing::debug!(
-                    server = &*self.name,
-                    "dropped a log message that belongs to no one client"
-                ),
-            },
             "notifications/cancelled" => {
                 if let Some(id) = requests.cancel(&notification).as_ref().and_then(Id::as_own) {
                     self.waiting.end_standing(id);
                 }
             }
             _ if is_acknowledgement(&notification) => {}
-            _ => self.subscribers.tell(&ServerMessage::Notification(notification)),
+            _ if concerns_all(&notification.method) => {
+                self.subscribers.tell(&ServerMessage::Notification(notification));
+            }
+            // A log line, or what is not known here, names no call: given to the client that alone has calls in
+            // flight, never guessed.
+            _ => match self.waiting.sole_origin() {
+                Some((_, origin)) => origin.notify(notification),
+                None => tracing::debug!(
+                    server = &*self.name,
+                    method = %notification.method,
+                    "dropped what belongs to no one client"
+                ),
+            },
         }
     }
 

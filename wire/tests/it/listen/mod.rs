@@ -10,6 +10,7 @@ mod resume;
 mod server;
 mod stdio;
 mod streams;
+mod tasks;
 
 use std::sync::Arc;
 

@@ -18,6 +18,8 @@ pub(crate) struct Scripted {
     pub(crate) calls: Mutex<Vec<(String, Option<String>)>>,
     pub(crate) notes: Mutex<Vec<String>>,
     pub(crate) tools: Mutex<Vec<Value>>,
+    /// What it offers besides.
+    pub(crate) offers: Mutex<Value>,
     /// The way back of a call of `keep`.
     pub(crate) kept: Mutex<Option<Arc<dyn Peer>>>,
     /// Calls of `hold` that run.
@@ -176,6 +178,13 @@ impl Server for Scripted {
                 }
                 ok(json!({"answers": answers}))
             }
+            ("tools/call", "task") => {
+                let mut reply = Reply::new(json!({"task": {"taskId": arguments["id"]}}).into());
+                reply.is_task = true;
+                Ok(reply)
+            }
+            ("tasks/get" | "tasks/update" | "tasks/cancel", _) => ok(json!({})),
+            ("toolweir/tasks/watch" | "toolweir/tasks/unwatch", _) => ok(json!({})),
             ("tools/call", "keep") => {
                 *self.kept.lock().unwrap() = call.peer.clone();
                 ok(json!({}))
@@ -206,14 +215,15 @@ impl Server for Scripted {
     }
 
     async fn connect(&self, _: Instant) -> Result<Arc<ServerInfo>, Error> {
-        let mut info = ServerInfo::new(
-            json!({"name": "scripted", "version": "1"}).into(),
-            json!({
-                "tools": {"listChanged": true}, "prompts": {},
-                "resources": {"subscribe": true, "listChanged": true}, "logging": {}
-            })
-            .into(),
-        );
+        let mut capabilities = json!({
+            "tools": {"listChanged": true}, "prompts": {},
+            "resources": {"subscribe": true, "listChanged": true}, "logging": {}
+        });
+        for (name, value) in self.offers.lock().unwrap().as_object().into_iter().flatten() {
+            capabilities[name] = value.clone();
+        }
+        let identity = json!({"name": "scripted", "version": "1"});
+        let mut info = ServerInfo::new(identity.into(), capabilities.into());
         info.instructions = Some("be kind".to_owned());
         Ok(Arc::new(info))
     }

@@ -223,6 +223,43 @@ async fn a_subscription_to_a_resource_becomes_part_of_the_stream() {
 
 /// What changed while no stream was open was never told.
 #[tokio::test]
+async fn a_watched_task_becomes_part_of_a_modern_servers_stream_and_costs_a_legacy_one_nothing() {
+    let watch = |method: Method| Call::new(method, None).target("t1");
+    let web = Web::start(|seen| {
+        modern(seen, |seen| match &*seen.what() {
+            "subscriptions/listen" => Answer::Open(events(&[json!({
+                "jsonrpc": "2.0", "method": "notifications/tasks", "params": { "taskId": "t1" },
+            })])),
+            _ => http("500 No", "", ""),
+        })
+    })
+    .await;
+    let server = web.server();
+    let listener = Listener::at(&server);
+    within(server.connect(soon())).await.unwrap();
+    web.sees("subscriptions/listen", 1).await;
+    within(server.call(&watch(Method::TASK_WATCH))).await.unwrap();
+    web.sees("subscriptions/listen", 2).await;
+    listener.hears("notifications/tasks", 2).await;
+    let params = |index: usize| web.of("subscriptions/listen")[index].json()["params"].clone();
+    assert_eq!(params(1)["notifications"]["taskIds"], json!(["t1"]));
+    let capabilities = "io.modelcontextprotocol/clientCapabilities";
+    let extensions = &params(1)["_meta"][capabilities]["extensions"];
+    assert!(extensions["io.modelcontextprotocol/tasks"].is_object());
+    assert_eq!(params(0)["_meta"][capabilities], json!({}));
+    within(server.call(&watch(Method::TASK_UNWATCH))).await.unwrap();
+    web.sees("subscriptions/listen", 3).await;
+    assert_eq!(params(2)["notifications"], json!({ "toolsListChanged": true }));
+
+    let old = Web::start(|seen| legacy(seen, |_| http("500 No", "", ""))).await;
+    let server = old.server();
+    for method in [Method::TASK_WATCH, Method::TASK_UNWATCH] {
+        within(server.call(&watch(method))).await.unwrap();
+    }
+    assert!(old.of("toolweir/tasks/watch").is_empty());
+}
+
+#[tokio::test]
 async fn lists_count_as_changed_after_a_gap() {
     let opened = std::sync::atomic::AtomicUsize::new(0);
     let web = Web::start(move |seen| {
