@@ -17,8 +17,10 @@ use std::future::Future;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+
+use crate::sync::{Mutex, MutexGuard};
 
 pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 

@@ -8,6 +8,7 @@ mod stats;
 // one fetch a key
 mod flight;
 mod flights;
+mod sync;
 // what is stored
 mod group;
 mod key;

@@ -10,8 +10,14 @@ mod flight;
 mod model;
 mod principals;
 mod reply;
+mod schedules;
 mod stale;
 mod support;
 mod threads;
 mod tier;
 mod time;
+
+/// What the flight's source is locked with here.
+mod sync {
+    pub(crate) use loom::sync::{Mutex, MutexGuard};
+}
