@@ -9,7 +9,7 @@ use toolweir_core::{Call, Error, Instant, Kind, Reply, Server, ServerInfo};
 use toolweir_wire::{Endpoint, HttpServer, Options, Program, StdioServer};
 
 use crate::config::{self, Config, Setting, Transport};
-use crate::endpoint::Origin;
+use crate::endpoint::{Around, Origin};
 use crate::handlers::Handlers;
 use crate::orchestrator::{BuildError, Builder, Member};
 
@@ -175,9 +175,9 @@ fn gate(given: &config::Concurrency) -> toolweir_ratelimit::GateConfig {
 pub(crate) fn transport(
     name: &Arc<str>,
     server: &config::Server,
-    connect_timeout: Duration,
+    around: &Around,
 ) -> Result<Arc<dyn Server>, Error> {
-    let options = Options::default().connect_timeout(connect_timeout);
+    let options = Options::default().connect_timeout(around.connect_timeout);
     Ok(match &server.transport {
         Some(Transport::Stdio(stdio)) => {
             let mut program = Program::new(stdio.command.value())
@@ -187,6 +187,9 @@ pub(crate) fn transport(
             }
             if let Some(folder) = &stdio.cwd {
                 program = program.cwd(folder.value());
+            }
+            if let Some(watchdog) = &around.watchdog {
+                program = program.watched_by(watchdog);
             }
             Arc::new(StdioServer::new(name.clone(), program, options))
         }

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use toolweir::wire::Watchdog;
 
 use self::failure::Failure;
 use self::output::Output;
@@ -121,6 +122,12 @@ enum Command {
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8808", requires = "serve")]
         listen: SocketAddr,
     },
+    /// Ends the children of the one that started it, once its input has ended.
+    #[command(hide = true)]
+    Watchdog {
+        /// What marks them.
+        mark: String,
+    },
     /// One of the demo's servers, over stdin and stdout.
     #[command(hide = true)]
     DemoServer {
@@ -144,6 +151,10 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return not_understood(&error),
     };
     let output = Output { json: cli.json };
+    if let Command::Watchdog { mark } = &cli.command {
+        Watchdog::run(std::io::stdin(), mark);
+        return ExitCode::SUCCESS;
+    }
     log(match cli.command {
         Command::Serve { .. } => "warn,toolweir=info",
         Command::Demo { .. } | Command::DemoServer { .. } => "off",
@@ -213,6 +224,7 @@ async fn run(command: Command, output: Output) -> Result<ExitCode, Failure> {
         Command::Health { url, token } => health::health(&url, token.as_deref(), output).await,
         Command::Demo { serve, listen } => demo::demo(serve.then_some(listen), output).await,
         Command::DemoServer { kind } => demo::server(&kind).await,
+        Command::Watchdog { .. } => Ok(ExitCode::SUCCESS), // has run by now
     }
 }
 

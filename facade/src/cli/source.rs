@@ -1,8 +1,10 @@
 //! The configuration that a command works with.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use toolweir::config::{Config, Warning};
+use toolweir::wire::Watchdog;
 use toolweir::{Builder, Orchestrator, Readiness, ServerReport};
 
 use super::Source;
@@ -24,9 +26,21 @@ pub(crate) fn load(source: &Source, output: Output) -> Result<(Config, Vec<Warni
     Ok((config, warnings))
 }
 
+/// What the configuration says, watched over.
+pub(crate) fn builder(config: &Config) -> Result<Builder, Failure> {
+    // By this name the program is found even where its file has been replaced meanwhile.
+    let own = Path::new("/proc/self/exe");
+    let program = if own.exists() { Some(own.to_owned()) } else { std::env::current_exe().ok() };
+    let builder = Builder::from_config(config)?;
+    Ok(match program {
+        Some(program) => builder.watchdog(Watchdog::new(program, ["watchdog"])),
+        None => builder,
+    })
+}
+
 /// Starts the configured servers.
 pub(crate) fn start(config: &Config) -> Result<Orchestrator, Failure> {
-    Ok(Builder::from_config(config)?.start()?)
+    Ok(builder(config)?.start()?)
 }
 
 /// Waits until all servers have been tried, telling of each as it is.

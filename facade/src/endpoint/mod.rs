@@ -25,7 +25,7 @@ use self::alive::Alive;
 pub(crate) use self::breakers::Breakers;
 pub(crate) use self::budget::Budget;
 use self::flight::Flight;
-pub(crate) use self::origin::Origin;
+pub(crate) use self::origin::{Around, Origin};
 pub(crate) use self::panics::{bounded, caught};
 pub(crate) use self::turn::Turn;
 use self::vitals::Vitals;

@@ -4,9 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use toolweir_core::{Error, Server};
+use toolweir_wire::Watchdog;
 
 use crate::config;
 use crate::configured;
+
+/// What holds for all servers that are made from the configuration.
+pub(crate) struct Around {
+    pub(crate) connect_timeout: Duration,
+    /// Ends children where this process is killed.
+    pub(crate) watchdog: Option<Watchdog>,
+}
 
 /// A server, or what one is made of.
 #[derive(Clone)]
@@ -22,11 +30,11 @@ impl Origin {
     pub(crate) fn server(
         &self,
         name: &Arc<str>,
-        connect_timeout: Duration,
+        around: &Around,
     ) -> Result<Arc<dyn Server>, Error> {
         match self {
             Self::Given(server) => Ok(server.clone()),
-            Self::Configured(server) => configured::transport(name, server, connect_timeout),
+            Self::Configured(server) => configured::transport(name, server, around),
         }
     }
 

@@ -12,6 +12,7 @@ use toolweir_cache::ReplyCache;
 use toolweir_core::{Clock, Hints, Observer, Server, TokioClock};
 use toolweir_metrics::Recorder;
 use toolweir_router::Router;
+use toolweir_wire::Watchdog;
 
 use super::fan::Levels;
 use super::reload::Counts;
@@ -20,7 +21,7 @@ use super::subscriptions::Subscriptions;
 use super::view::View;
 use super::{Inner, Orchestrator, supervise};
 use crate::catalogue::Catalogue;
-use crate::endpoint::{Endpoint, Origin, ToolRule};
+use crate::endpoint::{Around, Endpoint, Origin, ToolRule};
 use crate::handlers::Handlers;
 
 /// The deadline of a call where nothing else is said.
@@ -68,6 +69,7 @@ pub struct Builder {
     pub(crate) cache: toolweir_cache::Config,
     pub(crate) handlers: Option<Handlers>,
     pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) watchdog: Option<Watchdog>,
 }
 
 /// A server to be registered, and what holds for it.
@@ -334,6 +336,14 @@ impl Builder {
         self
     }
 
+    /// Ends the configured children where this process is killed, so that nothing could be ended in good order. Off
+    /// unless given, because it needs a program to run: see [`Watchdog`].
+    #[must_use]
+    pub fn watchdog(mut self, watchdog: Watchdog) -> Self {
+        self.watchdog = Some(watchdog);
+        self
+    }
+
     /// Checks everything that [`start`](Self::start) would refuse, and starts nothing.
     ///
     /// # Errors
@@ -388,6 +398,7 @@ impl Builder {
             server_tasks: Arc::default(),
             levels: Levels::default(),
             untried,
+            watchdog: self.watchdog,
             starting: supervise::starting(),
             reloading: Mutex::new(()),
             reloads: Counts::default(),
@@ -417,11 +428,14 @@ impl Builder {
             member.host = member.host.take().filter(is_shared);
         }
         let mut hosts = Hosts::of(&self.members, there);
-        let connect_timeout = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        let around = Around {
+            connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+            watchdog: self.watchdog.clone(),
+        };
         let mut steps = Vec::with_capacity(self.members.len());
         for member in self.members.drain(..) {
             let old = there.iter().find(|endpoint| endpoint.name == member.name);
-            steps.push(Step::of(member, old, connect_timeout, &mut hosts)?);
+            steps.push(Step::of(member, old, &around, &mut hosts)?);
         }
         Ok(steps)
     }

@@ -34,6 +34,7 @@ use toolweir_core::{
 use toolweir_core::{Clock, Instant, Method};
 use toolweir_metrics::Recorder;
 use toolweir_router::Router;
+use toolweir_wire::Watchdog;
 
 pub use self::{
     builder::{BuildError, Builder, Member},
@@ -68,6 +69,8 @@ struct Inner {
     levels: fan::Levels,
     /// How many servers have not been tried yet.
     untried: watch::Sender<usize>,
+    /// Ends children where this process is killed.
+    watchdog: Option<Watchdog>,
     /// Turns for servers that start.
     starting: Arc<Semaphore>,
     /// One reload at a time.

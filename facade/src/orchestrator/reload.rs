@@ -105,6 +105,7 @@ impl Orchestrator {
             return Err(BuildError::Stopped);
         }
         let view = self.0.view.load_full();
+        builder.watchdog.clone_from(&self.0.watchdog);
         let steps = builder.prepare(&view.endpoints)?;
         let routes = self.0.router.set_routes(builder.router);
         routes.map_err(super::builder::setting("toolweir", "router"))?;

@@ -10,7 +10,7 @@ use toolweir_ratelimit::{Bucket, Gate};
 use toolweir_router::{Registration, Router};
 
 use super::builder::{BuildError, Member, setting};
-use crate::endpoint::{Breakers, Endpoint, Origin, Settings};
+use crate::endpoint::{Around, Breakers, Endpoint, Origin, Settings};
 
 /// One server's step.
 pub(super) enum Step {
@@ -43,7 +43,7 @@ impl Step {
     pub(super) fn of(
         member: Member,
         old: Option<&Arc<Endpoint>>,
-        connect_timeout: Duration,
+        around: &Around,
         hosts: &mut Hosts,
     ) -> Result<Self, BuildError> {
         let terms = terms(&member);
@@ -56,7 +56,7 @@ impl Step {
             Some(old) => old.server.clone(),
             None => member
                 .origin
-                .server(&name, connect_timeout)
+                .server(&name, around)
                 .map_err(|source| BuildError::Transport { server: name.to_string(), source })?,
         };
         let breakers = match member.breaker.clone() {

@@ -13,6 +13,8 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, Command};
 use toolweir_core::{Error, Kind};
 
+use super::watchdog::{Watchdog, Watched};
+
 use super::source::Ends;
 
 /// A program to be started: argument by argument, without a shell.
@@ -25,6 +27,7 @@ pub struct Program {
     args: Vec<OsString>,
     env: Vec<(String, String)>,
     cwd: Option<PathBuf>,
+    watchdog: Option<Watchdog>,
 }
 
 /// Variables that children inherit: what programs need to run at all, and no secrets.
@@ -57,7 +60,13 @@ impl Program {
     /// The program `command`, searched in `PATH`.
     #[must_use]
     pub fn new(command: impl Into<OsString>) -> Self {
-        Self { command: command.into(), args: Vec::new(), env: Vec::new(), cwd: None }
+        Self {
+            command: command.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            cwd: None,
+            watchdog: None,
+        }
     }
 
     /// The same program with further arguments.
@@ -81,6 +90,13 @@ impl Program {
         self
     }
 
+    /// The same program, ended by `watchdog` where this process is killed.
+    #[must_use]
+    pub fn watched_by(mut self, watchdog: &Watchdog) -> Self {
+        self.watchdog = Some(watchdog.clone());
+        self
+    }
+
     /// Starts the program in a process group of its own.
     pub(super) fn spawn(&self) -> Result<Ends, Error> {
         let mut command = Command::new(&self.command);
@@ -99,6 +115,11 @@ impl Program {
         if let Some(folder) = &self.cwd {
             command.current_dir(folder);
         }
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.start();
+            let (name, mark) = watchdog.mark();
+            command.env(name, mark);
+        }
         command.process_group(0).kill_on_drop(true);
         let shown = self.command.to_string_lossy().into_owned();
         let mut child = command.spawn().map_err(|error| {
@@ -109,7 +130,11 @@ impl Program {
         let (stdin, stdout, stderr) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        let process = Process { child, group };
+        let watched = match (&self.watchdog, child.id()) {
+            (Some(watchdog), Some(id)) => Some(watchdog.watch(id)),
+            _ => None,
+        };
+        let process = Process { child, group, watched };
         match (stdin, stdout, stderr) {
             (Some(stdin), Some(stdout), Some(stderr)) => Ok(Ends {
                 input: Box::new(stdin),
@@ -142,6 +167,8 @@ impl fmt::Debug for Program {
 pub(super) struct Process {
     child: Child,
     group: Option<Pid>,
+    /// Until the group has ended.
+    watched: Option<Watched>,
 }
 
 impl Process {
@@ -155,6 +182,7 @@ impl Process {
         let status = self.child.wait().await?;
         self.signal(Signal::KILL);
         self.group = None;
+        self.watched = None;
         Ok(status)
     }
 

@@ -13,6 +13,7 @@ mod source;
 mod stdio;
 mod subscribers;
 mod waiting;
+mod watchdog;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub use self::{
     child::Program,
     http::{Endpoint, HttpServer},
     stdio::StdioServer,
+    watchdog::Watchdog,
 };
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::{

@@ -10,6 +10,7 @@ mod lists;
 mod reload;
 mod secrets;
 mod stdio;
+mod watchdog;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -73,7 +73,11 @@ fn children_of(process: u32) -> Vec<u32> {
     };
     let entries = std::fs::read_dir("/proc").unwrap();
     let ids = entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-    ids.filter(is_child).collect()
+    let is_server = |process: &u32| {
+        std::fs::read_to_string(format!("/proc/{process}/cmdline"))
+            .is_ok_and(|line| line.contains("demo-server"))
+    };
+    ids.filter(is_child).filter(is_server).collect()
 }
 
 /// Two windows of one client start a gateway each from one file: the second must not fail because the first has the

@@ -139,6 +139,90 @@ async fn fifty_lives_leave_no_descriptor_and_no_zombie() {
     until(move || metrics.num_alive_tasks() == 0).await;
 }
 
+/// FAULTS 12: a tree as `npx` makes it, started and ended over and over, in good order, by being dropped and by a kill
+/// from outside. 20 times here; `TOOLWEIR_CYCLES=1000 cargo nextest run -p toolweir-wire cycles` is the long run.
+#[tokio::test]
+async fn cycles_of_a_tree_leave_no_process_and_no_descriptor() {
+    const ALONE: &str = "TOOLWEIR_TEST_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        // In a process of its own: the descriptors and children of other tests come and go.
+        let path = module_path!().split_once("::").unwrap().1;
+        let name = format!("{path}::cycles_of_a_tree_leave_no_process_and_no_descriptor");
+        let alone = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &name, "--nocapture"])
+            .env(ALONE, "1")
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&alone.stdout);
+        let words = String::from_utf8_lossy(&alone.stderr);
+        assert!(alone.status.success() && told.contains("1 passed"), "{told}{words}");
+        return;
+    }
+    let cycles = std::env::var("TOOLWEIR_CYCLES").ok().and_then(|cycles| cycles.parse().ok());
+    let cycles: usize = cycles.unwrap_or(20);
+    let watchdog = Watchdog::new("/bin/sh", ["-c", "exec cat"]); // reads until its input ends, as a watchdog does
+    let mut before = None;
+    for cycle in 0..=cycles {
+        let tree = tree().watched_by(&watchdog);
+        let server = StdioServer::new("peer", tree, Options::default());
+        within(server.connect(soon())).await.unwrap();
+        let (child, group) = (pid(&server), pid(&server).to_string());
+        until(|| group_of(&group).len() >= 4).await;
+        match cycle % 3 {
+            0 => within(server.close(soon())).await,
+            1 => drop(server),
+            _ => {
+                let kill = ["-9", &group];
+                assert!(std::process::Command::new("kill").args(kill).status().unwrap().success());
+                until(|| !exists(child)).await;
+                within(server.close(soon())).await;
+            }
+        }
+        until(|| group_of(&group).is_empty() && !exists(child)).await;
+        // The first is for what the process keeps for good, such as the pipe of signals.
+        let now = (descriptors(), zombies());
+        assert_eq!(*before.get_or_insert(now), now, "after cycle {cycle}");
+        assert_eq!(now.1, 0);
+    }
+}
+
+/// A shell, its child that speaks, and two that do not.
+fn tree() -> Program {
+    let script = "sleep 1000 & (sleep 1000 & exec sleep 1000) & \"$0\" \"$@\"; :";
+    let exe = std::env::current_exe().unwrap().display().to_string();
+    Program::new("sh")
+        .args(["-c", script, &exe, "--exact", "peer::server::process", "--nocapture"])
+        .env(crate::peer::server::SCRIPT, "legacy")
+}
+
+/// The processes of a group that have not ended.
+fn group_of(group: &str) -> Vec<u64> {
+    let entries = std::fs::read_dir("/proc").unwrap();
+    let ids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(|id: &u64| {
+        runs(*id)
+            && std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| {
+                let rest = stat.rsplit(") ").next().unwrap_or_default();
+                rest.split_whitespace().nth(2) == Some(group)
+            })
+    })
+    .collect()
+}
+
+/// How many children of this process have ended and were not waited for.
+fn zombies() -> usize {
+    let own = std::process::id().to_string();
+    let entries = std::fs::read_dir("/proc").unwrap();
+    let stats = entries
+        .flatten()
+        .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let is_zombie = |stat: &String| {
+        let mut rest = stat.rsplit(") ").next().unwrap_or_default().split_whitespace();
+        rest.next() == Some("Z") && rest.next() == Some(&own)
+    };
+    stats.filter(is_zombie).count()
+}
+
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }

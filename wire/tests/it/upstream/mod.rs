@@ -22,7 +22,7 @@ use toolweir_core::{
     Call, Clock, Error, Instant, Kind, Method, Notification, Peer, RawJson, Reply, Server,
     ServerMessage, Subscriber, TokioClock,
 };
-use toolweir_wire::{Endpoint, HttpServer, Limits, Options, Program, StdioServer};
+use toolweir_wire::{Endpoint, HttpServer, Limits, Options, Program, StdioServer, Watchdog};
 
 use crate::peer::server::program;
 use crate::peer::within;
