@@ -147,4 +147,34 @@ mod tests {
             assert_eq!(cut_at(text, cut).await, whole, "cut at {cut}");
         }
     }
+
+    /// `x` without an end, in the largest reads that are asked for.
+    struct Endless(usize);
+
+    impl AsyncRead for Endless {
+        fn poll_read(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            buffer: &mut tokio::io::ReadBuf<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            let count = buffer.remaining().min(self.0);
+            self.0 -= count;
+            buffer.initialize_unfilled_to(count).fill(b'x');
+            buffer.advance(count);
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_without_an_end_takes_no_more_than_twice_its_cap() {
+        let cap = 1 << 20;
+        let mut lines = Lines::new(Endless(64 * cap).chain(&b"\nnext\n"[..]), cap);
+        let Some(Line::TooLong { head, tail }) = lines.next().await.unwrap() else {
+            panic!("it is over the cap")
+        };
+        assert!(lines.buffer.capacity() <= 2 * cap, "{}", lines.buffer.capacity());
+        assert_eq!((head.len(), tail.len()), (KEPT, KEPT));
+        let next = lines.next().await.unwrap();
+        assert_eq!(next, Some(Line::Whole(Bytes::from_static(b"next"))));
+    }
 }

@@ -198,7 +198,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Server<R, W> {
             ("notifications/initialized", _) => self.tools.seen.clear(),
             ("ping", _) if self.tools.mute => {}
             ("ping", _) => self.result(id, "{}").await,
-            ("tools/list", _) => self.result(id, &tools::list()).await,
+            ("tools/list", _) => {
+                self.tools.seen.push(text.clone());
+                self.result(id, &tools::list()).await;
+            }
             ("tools/call", _) => self.call(&text, id, message.params).await?,
             _ => self.tools.seen.push(text.clone()),
         }

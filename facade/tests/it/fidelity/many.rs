@@ -3,7 +3,7 @@
 use super::*;
 
 const CLIENTS: usize = 200;
-const CALLS: usize = 50;
+const CALLS: usize = 25;
 
 /// Half of them over stdio, half over HTTP, of both eras, to all servers: each gets its own answers under its own ids.
 #[tokio::test]

@@ -11,7 +11,7 @@ use toolweir::core::RawJson;
 use toolweir::wire::{HttpListener, Options, Service, StdioServer, serve_stdio};
 use toolweir::{Member, Orchestrator};
 
-use crate::peer::client::{Client as HttpClient, LineClient};
+use crate::peer::client::{Answer, Client as HttpClient, LineClient};
 use crate::peer::http::Web;
 use crate::peer::json::in_one_line;
 use crate::peer::server::streams;
@@ -140,15 +140,7 @@ impl Client {
                 }
             }
             Line::Http(client, session) => {
-                let mut headers = vec![];
-                match session {
-                    Some(session) => headers.push(("mcp-session-id", session.as_str())),
-                    None => headers.extend([
-                        ("mcp-protocol-version", VERSION),
-                        ("mcp-method", "tools/call"),
-                        ("mcp-name", tool),
-                    ]),
-                }
+                let headers = headers(session.as_deref(), tool);
                 let mut answer = client.post(&headers, &request).await;
                 if answer.is_stream() {
                     let mut texts = Vec::new();
@@ -164,6 +156,20 @@ impl Client {
         texts.into_iter().map(|text| RawJson::new(text).unwrap()).collect()
     }
 
+    /// The same, but reads no more than an answer's head; what is unread stays open with what this gives.
+    async fn begin(&mut self, tool: &str, params: &str) -> Option<Answer> {
+        let request = self.request("1", tool, params, r#""progressToken":"t""#);
+        match &mut self.line {
+            Line::Stdio(line, _) => {
+                line.send(&request).await;
+                None
+            }
+            Line::Http(client, session) => {
+                Some(client.post(&headers(session.as_deref(), tool), &request).await)
+            }
+        }
+    }
+
     fn request(&self, id: &str, tool: &str, params: &str, meta: &str) -> String {
         let comma = |text: &str| if text.is_empty() { "" } else { "," };
         let mut meta = meta.to_owned();
@@ -175,6 +181,17 @@ impl Client {
             params = format!("{params},\"_meta\":{{{meta}}}");
         }
         format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{{params}}}}}"#)
+    }
+}
+
+fn headers<'a>(session: Option<&'a str>, tool: &'a str) -> Vec<(&'a str, &'a str)> {
+    match session {
+        Some(session) => vec![("mcp-session-id", session)],
+        None => vec![
+            ("mcp-protocol-version", VERSION),
+            ("mcp-method", "tools/call"),
+            ("mcp-name", tool),
+        ],
     }
 }
 

@@ -1,5 +1,6 @@
 //! The side that faces clients.
 
+mod faults;
 mod gate;
 mod legacy;
 mod life;

@@ -1,5 +1,7 @@
 //! Servers that break the rules at the worst moment, on a clock that only tests move.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::peer::http::{Answer, Web, honest, modern, result};
 use crate::peer::script::{Framing, Names, Step, response};
@@ -331,5 +333,118 @@ async fn cut(server: &HttpServer, at: usize) -> (usize, bool, usize) {
             assert_eq!((error.kind(), error.is_unsent()), (Kind::Disconnected, false), "{at}");
             (at, false, heard.len())
         }
+    }
+}
+
+/// What a server may do with a call, in any order.
+fn any_step() -> impl Strategy<Value = Step> {
+    let text = prop_oneof![
+        Just(response("$ID", "{}")),
+        Just(response("999", "{}")),
+        prop::sample::select(&JUNK[..]).prop_map(str::to_owned),
+        any::<String>(),
+        prop::collection::vec(any::<u8>(), 0..40)
+            .prop_map(|all| all.into_iter().map(char::from).collect()),
+    ];
+    let text = || text.clone();
+    let leaf = prop_oneof![
+        4 => text().prop_map(Step::Frame),
+        3 => text().prop_map(Step::Bytes),
+        2 => (text(), 0..60_usize).prop_map(|(text, at)| Step::Split(text, at)),
+        2 => (text(), 0..60_usize).prop_map(|(text, at)| Step::Cut(vec![Step::Frame(text)], at)),
+        1 => (text(), 1..3_000_u64).prop_map(|(text, every)| Step::Trickle(text, every)),
+        1 => (text(), 1..300_u64, text()).prop_map(|(text, count, last)| Step::Burst(text, count, last)),
+        1 => (0..200_000_usize).prop_map(|size| Step::Fill(r#"{"id":$ID,"result":"$FILL"}"#.to_owned(), size)),
+        2 => (0..20_000_u64).prop_map(Step::Pause),
+    ];
+    let last = prop_oneof![Just(Step::Deaf), Just(Step::Close), Just(Step::Reset)];
+    prop_oneof![9 => leaf, 1 => last]
+}
+
+/// Whatever a server does, over either transport of streams and in either era.
+#[test]
+fn every_call_ends_by_its_deadline() {
+    let scripts = prop::collection::vec(any_step(), 0..8);
+    let config =
+        ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(script in scripts, is_modern in any::<bool>())| {
+        let builder = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        builder.unwrap().block_on(async {
+            let mut limits = Limits::default();
+            limits.message = 100_000;
+            let server = inside(ERAS[usize::from(is_modern)], limits);
+            for arguments in [json!({ "say": script }), json!({ "say": [] }), json!({ "say": script })] {
+                let deadline = TokioClock.now() + Duration::from_secs(30);
+                let result = server.call(&tool("say", arguments).deadline(deadline)).await;
+                assert!(TokioClock.now() <= deadline + Duration::from_millis(10), "{result:?}");
+            }
+            let closed = TokioClock.now() + Duration::from_secs(5);
+            server.close(closed).await;
+            assert!(TokioClock.now() <= closed + Duration::from_millis(10));
+        });
+    });
+}
+
+/// What cannot be read fails the call whose answer it is, in time, and the next goes on.
+#[tokio::test]
+async fn a_broken_answer_over_http_fails_its_call_and_no_other() {
+    let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    let whole = [
+        "",
+        "{",
+        "null",
+        "[]",
+        "7",
+        "\u{feff}",
+        "<html>busy</html>",
+        r#"{"jsonrpc":"2.0","id":$ID}"#,
+        r#"{"jsonrpc":"1.0","id":$ID,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":"$ID","result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":999999,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":$ID,"id":$ID,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":$ID,"result":{},"result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":$ID,"result":{},"error":{"code":1,"message":"m"}}"#,
+        r#"{"jsonrpc":"2.0","id":$ID,"Result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":$ID,"error":"text"}"#,
+        r#"[{"jsonrpc":"2.0","id":$ID,"result":{}}]"#,
+        "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{\"a\":}}",
+        &response("$ID", &deep),
+    ];
+    for is_modern in [false, true] {
+        let web = Web::scripted(is_modern).await;
+        let server = web.server();
+        let held = tool("hold", json!({}));
+        let mut held = Box::pin(server.call(&held));
+        let broken = async {
+            for text in whole {
+                let plain = vec![Step::Json(text.to_owned())];
+                let streamed = vec![Step::frame(text), Step::Close];
+                // On a stream an event that is no message is passed over, and the answer behind it counts.
+                let behind = vec![Step::frame(text), Step::result("{\"n\":7}"), Step::Close];
+                let error = call(&server, "say", json!({ "say": plain })).await.unwrap_err();
+                assert_eq!(
+                    (error.kind(), error.is_unsent()),
+                    (Kind::InvalidReply, false),
+                    "{text}"
+                );
+                let error = call(&server, "say", json!({ "say": streamed })).await.unwrap_err();
+                assert!(
+                    matches!(error.kind(), Kind::Disconnected | Kind::InvalidReply),
+                    "{text}: {error:?}"
+                );
+                let reply = call(&server, "say", json!({ "say": behind })).await;
+                match reply {
+                    Ok(reply) => assert_eq!(reply.result.as_str(), r#"{"n":7}"#, "{text}"),
+                    Err(error) => assert_eq!(error.kind(), Kind::InvalidReply, "{text}"),
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            result = &mut held => panic!("another call's answer was taken: {result:?}"),
+            () = broken => {}
+        }
+        assert_eq!(value(&server, "give", json!({ "it": 7 })).await, 7);
+        assert_eq!(web.of("tools/call").len(), 3 * whole.len() + 2, "never sent again");
     }
 }
