@@ -10,6 +10,8 @@ mod lines;
 mod listen;
 mod message;
 mod mirrors;
+#[cfg(feature = "rmcp")]
+pub mod rmcp;
 mod sse;
 mod upstream;
 mod version;

@@ -121,7 +121,7 @@ fn is_cacheable(method: &Method) -> bool {
 }
 
 /// Adds what 2026-07-28 requires of every result, where a legacy server left it out.
-fn modern_result(method: &Method, reply: Reply) -> RawJson {
+pub(super) fn modern_result(method: &Method, reply: Reply) -> RawJson {
     let result = reply.result;
     let [mut kind, mut ttl, mut scope] = [false; 3];
     for member in result.members() {
@@ -151,6 +151,12 @@ fn modern_result(method: &Method, reply: Reply) -> RawJson {
 
 pub(crate) fn text(text: &str) -> RawJson {
     RawJson::from(serde_json::Value::from(text))
+}
+
+/// The error as a client of either era may see it, where no status goes with it.
+#[cfg(feature = "rmcp")]
+pub(super) fn modern_code(object: RawJson, modern: bool) -> RawJson {
+    if modern { modern_error(object).0 } else { object }
 }
 
 /// The error as a modern client may see it, and the status of an HTTP answer that holds only this.

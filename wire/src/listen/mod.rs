@@ -17,6 +17,8 @@ mod pages;
 mod parked;
 mod peer;
 mod replay;
+#[cfg(feature = "rmcp")]
+pub(crate) mod rmcp;
 mod service;
 mod session;
 mod stdio;

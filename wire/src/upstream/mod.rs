@@ -8,6 +8,8 @@ mod keeper;
 mod listening;
 mod outgoing;
 mod parameters;
+#[cfg(feature = "rmcp")]
+pub(crate) mod rmcp;
 mod salvage;
 mod source;
 mod stdio;

@@ -8,7 +8,7 @@ mod modern;
 mod pages;
 mod parked;
 mod resume;
-mod server;
+pub(crate) mod server;
 mod stdio;
 mod streams;
 mod tasks;

@@ -8,6 +8,8 @@ mod life;
 mod over;
 
 mod resume;
+#[cfg(feature = "rmcp")]
+mod sdk;
 mod shake;
 mod streams;
 
