@@ -1,5 +1,5 @@
 //! Checks and measures toolweir: `cargo xtask ci`, `tidy`, `benchmarks`, `realworld`, `conformance`,
-//! `faultmatrix`, `fuzz`, `mutants`.
+//! `interop`, `faultmatrix`, `fuzz`, `mutants`.
 
 mod benchmarks;
 mod ci;
@@ -8,7 +8,11 @@ mod conformance;
 mod document;
 mod faultmatrix;
 mod fuzz;
+mod gateway;
+mod interop;
 mod mutants;
+mod packages;
+mod processes;
 mod realworld;
 mod table;
 mod tidy;
@@ -40,6 +44,8 @@ enum Verb {
     Benchmarks(benchmarks::Options),
     /// Installs other people's MCP servers and clients and runs them through the gateway
     Realworld(realworld::Options),
+    /// Runs other people's clients against other people's servers, direct and through the gateway
+    Interop(interop::Options),
     /// Runs the official conformance suite, direct and through the gateway
     Conformance(conformance::Options),
     /// What the suite starts to see how the gateway calls servers
@@ -61,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Ci(options) => ci::run(&workspace, &options),
         Verb::Benchmarks(options) => benchmarks::run(&workspace, &options),
         Verb::Realworld(options) => realworld::run(&workspace, &options),
+        Verb::Interop(options) => interop::run(&workspace, &options),
         Verb::Conformance(options) => conformance::run(&workspace, &options),
         Verb::ConformanceClient(options) => conformance::run_client(&workspace, &options),
         Verb::Faultmatrix(options) => faultmatrix::run(&workspace, &options),

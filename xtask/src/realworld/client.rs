@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::http;
-use super::processes::Running;
 use crate::Failure;
 use crate::command::timed;
+use crate::processes::Running;
 
 /// How long one request may take.
 const LIMIT: Duration = Duration::from_secs(60);

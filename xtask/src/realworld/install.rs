@@ -2,19 +2,17 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
-use super::processes;
+use super::client::Client;
 use super::rows::Rows;
 use crate::Failure;
 use crate::command::Cargo;
+use crate::gateway::Gateway;
+use crate::packages::{self, quietly};
 use crate::workspace::Workspace;
-
-/// How long one installer may take.
-const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Where everything is.
 #[derive(Debug)]
@@ -54,8 +52,9 @@ impl Place {
                 rows.missing(&format!("install.{name}"), "it can be installed", &failure);
             }
         };
-        step("npm", &|| npm(&sources, &folder));
-        step("python", &|| python(&sources, &folder));
+        step("npm", &|| packages::npm(&sources, &folder));
+        step("python", &|| packages::python(&sources.join("requirements.txt"), &folder));
+        step("peers", &|| packages::peers(workspace, &folder));
         step("chromium", &chromium);
         let toolweir = match toolweir {
             Some(built) => fs::canonicalize(built)?,
@@ -68,19 +67,12 @@ impl Place {
                 workspace.target.join("release/toolweir")
             }
         };
-        let target = folder.join("rmcp");
-        let build =
-            Cargo::new("build --release --locked --manifest-path xtask/peers/rmcp/Cargo.toml")
-                .env("CARGO_TARGET_DIR", target.display().to_string());
-        println!("building: {build}");
-        if !build.run(&root)? {
-            let failure = "the client made with the Rust SDK does not compile".into();
+        let rmcp = packages::rmcp(workspace, &folder).unwrap_or_else(|failure| {
             rows.missing("install.rmcp", "it can be built", &failure);
-        }
-        let first = [folder.join("venv/bin"), folder.join("bin"), folder.join("node_modules/.bin")];
-        let rest = env::var_os("PATH").unwrap_or_default();
-        let path = env::join_paths(first.into_iter().chain(env::split_paths(&rest)))?;
-        let rmcp = target.join("release/rmcp-peer");
+            folder.join("rmcp/debug")
+        });
+        let rmcp = rmcp.join("client");
+        let path = packages::search_path(&folder)?;
         let chromium = found("chromium").unwrap_or_else(|| "/usr/bin/chromium".into());
         Ok(Self { root, folder, files, path, toolweir, rmcp, chromium })
     }
@@ -101,50 +93,36 @@ impl Place {
         command
     }
 
+    /// Starts the gateway over HTTP and waits until each of `servers` has been told of.
+    ///
+    /// # Errors
+    /// As [`Gateway::serve`].
+    pub(super) fn gateway(
+        &self,
+        name: &str,
+        config: &Path,
+        servers: &[&str],
+        envs: &[(&str, String)],
+    ) -> Result<Gateway, Failure> {
+        let log = self.folder.join(format!("{name}.log"));
+        Gateway::serve(self.toolweir(), log, config, servers, envs)
+    }
+
+    /// A client of `toolweir serve --stdio`, which it starts.
+    ///
+    /// # Errors
+    /// Fails where it cannot be initialised.
+    pub(super) fn over_stdio(&self, config: &Path) -> Result<Client, Failure> {
+        let mut command = self.toolweir();
+        command.args(["serve", "--stdio"]).arg("--config").arg(config);
+        command.stderr(File::create(self.folder.join("stdio.log"))?);
+        Client::stdio(&mut command)
+    }
+
     /// A file of the checkout.
     pub(super) fn file(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }
-}
-
-/// The packages of npm, without their install scripts; Node too, as some need a newer one than most systems have.
-fn npm(sources: &Path, folder: &Path) -> Result<(), Failure> {
-    let lock = fs::read_to_string(sources.join("package-lock.json"))?;
-    let stamp = folder.join("npm.installed");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
-        return Ok(());
-    }
-    for name in ["package.json", "package-lock.json", ".npmrc"] {
-        fs::copy(sources.join(name), folder.join(name))?;
-    }
-    quietly(Command::new("npm").arg("ci").current_dir(folder))?;
-    let bin = folder.join("bin");
-    fs::create_dir_all(&bin)?;
-    let own = |system: &str| folder.join(format!("node_modules/node-{system}/bin/node"));
-    let node = ["linux-x64", "linux-arm64"].map(own).into_iter().find(|node| node.exists());
-    let node = node.ok_or("npm has no Node for this system")?;
-    let link = bin.join("node");
-    let _ = fs::remove_file(&link);
-    std::os::unix::fs::symlink(node, link)?;
-    // From here on npx finds what it needs here or nowhere.
-    let settings = fs::read_to_string(sources.join(".npmrc"))?;
-    fs::write(folder.join(".npmrc"), format!("{settings}offline=true\n"))?;
-    Ok(fs::write(stamp, lock)?)
-}
-
-/// The packages of PyPI, in an environment of their own.
-fn python(sources: &Path, folder: &Path) -> Result<(), Failure> {
-    let wanted = fs::read_to_string(sources.join("requirements.txt"))?;
-    let stamp = folder.join("python.installed");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(());
-    }
-    let venv = folder.join("venv");
-    quietly(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
-    let mut pip = Command::new(venv.join("bin/python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"]);
-    quietly(pip.arg(sources.join("requirements.txt")))?;
-    Ok(fs::write(stamp, wanted)?)
 }
 
 /// A browser: the system's, or Debian's where this is Debian and we may install it.
@@ -165,20 +143,6 @@ fn chromium() -> Result<(), Failure> {
     let mut install = Command::new("apt-get");
     install.args(["install", "--yes", "--no-install-recommends", "chromium"]);
     quietly(install.env("DEBIAN_FRONTEND", "noninteractive"))
-}
-
-/// Runs an installer; what it says is shown only where it fails.
-fn quietly(command: &mut Command) -> Result<(), Failure> {
-    let shown = format!("{command:?}");
-    let done = processes::run(command, LIMIT)?;
-    if done.status.success() {
-        return Ok(());
-    }
-    let said = [done.stdout, done.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    eprintln!("{said}");
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    Err(format!("{shown} failed ({}): {last}", done.status).into())
 }
 
 fn found(program: &str) -> Option<PathBuf> {

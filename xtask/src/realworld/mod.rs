@@ -2,11 +2,9 @@
 
 mod checks;
 mod client;
-mod gateway;
 mod http;
 mod install;
 mod page;
-mod processes;
 mod rows;
 
 use std::fs;
@@ -18,6 +16,7 @@ use clap::Args;
 use self::install::Place;
 use self::rows::Rows;
 use crate::Failure;
+use crate::processes;
 use crate::workspace::Workspace;
 
 /// How long all checks together may take, once everything is installed.

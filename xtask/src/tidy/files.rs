@@ -36,9 +36,10 @@ const CRATE_FILES: [&str; 2] = ["Cargo.toml", "README.md"];
 const CRATE_FOLDERS: [&str; 5] = ["src", "tests", "benches", "examples", "fuzz"];
 
 /// What only one crate has.
-const OWN: [(&str, &str); 5] = [
+const OWN: [(&str, &str); 6] = [
     ("xtask", "nextest.toml"),
     ("xtask", "conformance"),
+    ("xtask", "interop"),
     ("xtask", "peers"),
     ("xtask", "realworld"),
     ("facade", "assets"),

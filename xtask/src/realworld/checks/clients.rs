@@ -1,26 +1,24 @@
 //! Clients that nobody here wrote: each lists the tools and calls one, through the gateway over HTTP.
 
-use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::super::client::text;
-use super::super::gateway::Gateway;
 use super::super::install::Place;
-use super::super::processes;
 use super::super::rows::Rows;
 use super::servers::{CONFIG, SERVERS};
 use super::{containing, ensure};
 use crate::Failure;
+use crate::processes;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const ECHO: &str = "everything__echo";
 
 /// Id, program and script, how it is told what to speak, what must be agreed on.
 const PEERS: [(&str, [&str; 2], &str, &str); 7] = [
-    ("typescript-v1", ["node", "typescript_v1.mjs"], "", "2025-11-25"),
+    ("typescript-v1", ["node", "typescript_v1.mjs"], "legacy", "2025-11-25"),
     ("typescript-v2-legacy", ["node", "typescript_v2.mjs"], "legacy", "2025-11-25"),
     ("typescript-v2-modern", ["node", "typescript_v2.mjs"], "2026-07-28", "2026-07-28"),
     ("python-legacy", ["python", "python.py"], "legacy", "2025-11-25"),
@@ -31,7 +29,7 @@ const PEERS: [(&str, [&str; 2], &str, &str); 7] = [
 
 pub(super) fn run(place: &Place, rows: &mut Rows) -> Result<(), Failure> {
     let names = SERVERS.map(|(name, _)| name);
-    let gateway = Gateway::serve(place, "clients", &place.file(CONFIG), &names, &[])?;
+    let gateway = place.gateway("clients", &place.file(CONFIG), &names, &[])?;
     let url = gateway.url();
     let count: usize = SERVERS.iter().map(|(_, count)| count).sum();
     rows.check("clients.inspector.list", "the MCP Inspector's CLI lists the tools", || {
@@ -50,23 +48,13 @@ pub(super) fn run(place: &Place, rows: &mut Rows) -> Result<(), Failure> {
         rows.check(format!("clients.{id}"), name, || {
             let mut command = match program {
                 "rmcp" => place.command(&place.rmcp),
-                "node" => {
-                    // A module finds its packages from where it stands.
-                    fs::copy(place.file("xtask/peers").join(script), place.folder.join(script))?;
-                    let mut node = place.command("node");
-                    node.arg(script);
-                    node
-                }
                 other => {
-                    let mut python = place.command(other);
-                    python.arg(place.file("xtask/peers").join(script));
-                    python
+                    let mut command = place.command(other);
+                    command.arg(script);
+                    command
                 }
             };
-            command.args([&url, ECHO]);
-            if !era.is_empty() {
-                command.arg(era);
-            }
+            command.args([era, "everything__", "initialise,list,call", "http", &url]);
             let said = json(&mut command)?;
             let tools = said["tools"].as_array().map_or(0, Vec::len);
             let language = id.split('-').next().unwrap_or_default().replace("rmcp", "rust");

@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::super::install::Place;
-use super::super::processes;
 use super::super::rows::Rows;
 use super::servers::{CONFIG, SERVERS};
 use super::{containing, ensure};
 use crate::Failure;
+use crate::processes;
 
 pub(super) fn commands(place: &Place, rows: &mut Rows) -> Result<(), Failure> {
     let run = |arguments: &[&str]| {

@@ -4,22 +4,21 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::client::text;
-use super::super::gateway::Gateway;
+use super::super::client::{Client, text};
 use super::super::install::Place;
-use super::super::processes::{below, kill, until};
 use super::super::rows::Rows;
 use super::servers::{CONFIG, SERVERS};
 use super::{containing, ensure};
 use crate::Failure;
+use crate::processes::{below, kill, until};
 
 /// A part of the command of the process that is killed.
 const VICTIM: &str = "mcp-server-everything";
 
 pub(super) fn run(place: &Place, rows: &mut Rows) -> Result<(), Failure> {
     let names = SERVERS.map(|(name, _)| name);
-    let gateway = Gateway::serve(place, "killed", &place.file(CONFIG), &names, &[])?;
-    let mut client = gateway.client()?;
+    let gateway = place.gateway("killed", &place.file(CONFIG), &names, &[])?;
+    let mut client = Client::http(gateway.address)?;
     let mut echo = |message: &str| {
         let result = client.call("everything__echo", &json!({ "message": message }))?;
         containing(&text(&result), message)

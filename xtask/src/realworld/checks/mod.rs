@@ -13,9 +13,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::install::Place;
-use super::processes;
 use super::rows::Rows;
 use crate::Failure;
+use crate::processes;
 
 /// A group of checks: fails where it cannot even begin.
 type Check = fn(&Place, &mut Rows) -> Result<(), Failure>;

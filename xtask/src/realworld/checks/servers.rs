@@ -6,13 +6,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::client::{Client, text};
-use super::super::gateway::{Gateway, over_stdio as stdio_client};
 use super::super::install::Place;
 use super::super::page;
-use super::super::processes::until;
 use super::super::rows::Rows;
 use super::{containing, ensure, is_error};
 use crate::Failure;
+use crate::processes::until;
 
 /// The example.
 pub(super) const CONFIG: &str = "examples/real.jsonc";
@@ -25,8 +24,8 @@ const START: Duration = Duration::from_secs(60);
 
 pub(super) fn over_http(place: &Place, rows: &mut Rows) -> Result<(), Failure> {
     let names = SERVERS.map(|(name, _)| name);
-    let gateway = Gateway::serve(place, "http", &place.file(CONFIG), &names, &[])?;
-    let mut client = gateway.client()?;
+    let gateway = place.gateway("http", &place.file(CONFIG), &names, &[])?;
+    let mut client = Client::http(gateway.address)?;
     let health = || place.toolweir().args(["health", "--json"]).output();
     run(place, rows, "http", &mut client)?;
     rows.check("http.health", "`toolweir health` shows every server healthy", || {
@@ -43,7 +42,7 @@ pub(super) fn over_http(place: &Place, rows: &mut Rows) -> Result<(), Failure> {
 }
 
 pub(super) fn over_stdio(place: &Place, rows: &mut Rows) -> Result<(), Failure> {
-    let mut client = stdio_client(place, &place.file(CONFIG))?;
+    let mut client = place.over_stdio(&place.file(CONFIG))?;
     run(place, rows, "stdio", &mut client)
 }
 

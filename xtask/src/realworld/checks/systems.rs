@@ -5,7 +5,6 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::super::client::Client;
-use super::super::gateway::Gateway;
 use super::super::install::Place;
 use super::super::rows::Rows;
 use super::ensure;
@@ -24,8 +23,8 @@ pub(super) fn run(place: &Place, rows: &mut Rows) -> Result<(), Failure> {
     let config = place.file("xtask/realworld/five.json");
     let entries: Value = serde_json::from_str(&fs::read_to_string(&config)?)?;
     let names = SYSTEMS.map(|(name, ..)| name);
-    let gateway = Gateway::serve(place, "systems", &config, &names, &[])?;
-    let mut client = gateway.client()?;
+    let gateway = place.gateway("systems", &config, &names, &[])?;
+    let mut client = Client::http(gateway.address)?;
     let tools = client.tools()?;
     for (server, expected, tool, arguments) in SYSTEMS {
         let name = match expected {
@@ -43,7 +42,8 @@ pub(super) fn run(place: &Place, rows: &mut Rows) -> Result<(), Failure> {
             let arguments: Value = serde_json::from_str(arguments)?;
             let direct = Client::stdio(&mut command(place, &entries["mcpServers"][server])?)?;
             let own = ask(direct, tool, &arguments)?;
-            let ours = ask(gateway.client()?, &format!("{server}__{tool}"), &arguments)?;
+            let ours =
+                ask(Client::http(gateway.address)?, &format!("{server}__{tool}"), &arguments)?;
             ensure(own == ours, || format!("it says {own:?}, and through the gateway {ours:?}"))?;
             Ok(ours.unwrap_or_else(|error| error).to_string())
         });

@@ -1,31 +1,28 @@
 //! A server over HTTP that goes away and comes back.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::super::client::{Client, text};
-use super::super::gateway::Gateway;
 use super::super::install::Place;
-use super::super::processes::{Running, until};
 use super::super::rows::Rows;
 use super::{containing, ensure};
 use crate::Failure;
+use crate::processes::{Running, free_port, listening, until};
 
 /// How long a server gets to be there, or to be there again.
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) fn run(place: &Place, rows: &mut Rows) -> Result<(), Failure> {
-    // Free a moment ago, and the system hands it out again last.
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let port = free_port()?;
     let mut server = start(place, port)?;
     let config = place.file("xtask/realworld/upstream.jsonc");
     let envs = [("TOOLWEIR_REALWORLD_PORT", port.to_string())];
-    let gateway = Gateway::serve(place, "upstream", &config, &["remote"], &envs)?;
-    let mut client = gateway.client()?;
+    let gateway = place.gateway("upstream", &config, &["remote"], &envs)?;
+    let mut client = Client::http(gateway.address)?;
     rows.check("upstream.tools", "a server over HTTP lists its 16 tools", || {
         let count = client.tools()?.len();
         ensure(count == 16, || format!("{count} tools"))?;
@@ -71,9 +68,5 @@ fn start(place: &Place, port: u16) -> Result<Running, Failure> {
     command.arg("streamableHttp").env("PORT", port.to_string());
     command.env("NODE_OPTIONS", format!("--import={}", loopback.display()));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    let server = Running::start(&mut command)?;
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let listens = until(LIMIT, || TcpStream::connect(address).is_ok());
-    ensure(listens, || "server-everything does not listen".into())?;
-    Ok(server)
+    listening(&mut command, port, LIMIT)
 }

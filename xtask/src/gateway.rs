@@ -3,39 +3,35 @@
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::client::Client;
-use super::install::Place;
-use super::processes::{Running, until};
 use crate::Failure;
+use crate::processes::{Running, until};
 
 /// How long servers get to be there.
 const START: Duration = Duration::from_secs(120);
 
 /// A running `toolweir serve`.
 #[derive(Debug)]
-pub(super) struct Gateway {
+pub(crate) struct Gateway {
     running: Running,
     log: PathBuf,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Gateway {
-    /// Starts it over HTTP and waits until each of `servers` has been told of.
+    /// Starts `toolweir` over HTTP and waits until each of `servers` has been told of; `log` keeps what it says.
     ///
     /// # Errors
     /// Fails where it does not listen, or a server is not told of in time; its log is in the error.
-    pub(super) fn serve(
-        place: &Place,
-        name: &str,
+    pub(crate) fn serve(
+        mut command: Command,
+        log: PathBuf,
         config: &Path,
         servers: &[&str],
         envs: &[(&str, String)],
     ) -> Result<Self, Failure> {
-        let log = place.folder.join(format!("{name}.log"));
-        let mut command = place.toolweir();
         command.arg("serve").args(["--listen", "127.0.0.1:0"]).arg("--config").arg(config);
         command.envs(envs.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
@@ -56,49 +52,30 @@ impl Gateway {
     }
 
     /// Its process.
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.running.id()
     }
 
     /// What it has said so far.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// The endpoint.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/mcp", self.address)
-    }
-
-    /// A new client of it.
-    ///
-    /// # Errors
-    /// Fails where it cannot be initialised.
-    pub(super) fn client(&self) -> Result<Client, Failure> {
-        Client::http(self.address)
     }
 
     /// Ends it.
     ///
     /// # Errors
     /// Fails where it does not end well by itself.
-    pub(super) fn end(mut self) -> Result<(), Failure> {
+    pub(crate) fn end(mut self) -> Result<(), Failure> {
         match self.running.end() {
             Some(status) if status.success() => Ok(()),
             status => Err(format!("the gateway ended with {status:?}: {}", self.log()).into()),
         }
     }
-}
-
-/// A client of `toolweir serve --stdio`, which it starts.
-///
-/// # Errors
-/// Fails where it cannot be initialised.
-pub(super) fn over_stdio(place: &Place, config: &Path) -> Result<Client, Failure> {
-    let mut command = place.toolweir();
-    command.args(["serve", "--stdio"]).arg("--config").arg(config);
-    command.stderr(File::create(place.folder.join("stdio.log"))?);
-    Client::stdio(&mut command)
 }
 
 fn listening(told: &str) -> Option<SocketAddr> {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -25,8 +26,8 @@ const OUTPUT_MAX: u64 = 16 * 1024 * 1024;
 
 /// A program that is ended on drop, and whatever it started in its group with it.
 #[derive(Debug)]
-pub(super) struct Running {
-    pub(super) child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
 }
 
 impl Running {
@@ -34,7 +35,7 @@ impl Running {
     ///
     /// # Errors
     /// Fails where it cannot be started.
-    pub(super) fn start(command: &mut Command) -> Result<Self, Failure> {
+    pub(crate) fn start(command: &mut Command) -> Result<Self, Failure> {
         let name = command.get_program().display().to_string();
         let mut groups = groups();
         let child = command
@@ -46,12 +47,12 @@ impl Running {
     }
 
     /// Its id.
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Waits until it has ended; `None` if it has not by then.
-    pub(super) fn wait(&mut self, limit: Duration) -> Option<std::process::ExitStatus> {
+    pub(crate) fn wait(&mut self, limit: Duration) -> Option<std::process::ExitStatus> {
         let mut status = None;
         until(limit, || {
             status = self.child.try_wait().ok().flatten();
@@ -61,7 +62,7 @@ impl Running {
     }
 
     /// Ends it: politely, then not.
-    pub(super) fn end(&mut self) -> Option<std::process::ExitStatus> {
+    pub(crate) fn end(&mut self) -> Option<std::process::ExitStatus> {
         signal("TERM", self.id());
         let status = self.wait(GRACE);
         signal("KILL", self.id());
@@ -77,11 +78,36 @@ impl Drop for Running {
     }
 }
 
+/// A port of loopback that was free a moment ago, and that the system hands out again last.
+///
+/// # Errors
+/// Fails where there is none.
+pub(crate) fn free_port() -> Result<u16, Failure> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Starts a server and waits until it listens on `port` of loopback.
+///
+/// # Errors
+/// Fails where it cannot be started, or does not listen within `limit`.
+pub(crate) fn listening(
+    command: &mut Command,
+    port: u16,
+    limit: Duration,
+) -> Result<Running, Failure> {
+    let server = Running::start(command)?;
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    match until(limit, || TcpStream::connect(address).is_ok()) {
+        true => Ok(server),
+        false => Err(format!("{command:?} does not listen").into()),
+    }
+}
+
 /// Ends everything on a signal to this program.
 ///
 /// # Errors
 /// Fails where signals cannot be received.
-pub(super) fn end_on_signals() -> Result<(), Failure> {
+pub(crate) fn end_on_signals() -> Result<(), Failure> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
@@ -92,7 +118,7 @@ pub(super) fn end_on_signals() -> Result<(), Failure> {
 }
 
 /// Ends everything when `limit` is over.
-pub(super) fn end_after(limit: Duration) {
+pub(crate) fn end_after(limit: Duration) {
     std::thread::spawn(move || {
         pause(limit);
         end_all(&format!("not done within {} s", limit.as_secs()));
@@ -103,7 +129,7 @@ pub(super) fn end_after(limit: Duration) {
 ///
 /// # Errors
 /// Fails where it cannot be started, or does not end within `limit`.
-pub(super) fn run(command: &mut Command, limit: Duration) -> Result<Output, Failure> {
+pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<Output, Failure> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = Running::start(command)?;
     let stdout = drain(running.child.stdout.take());
@@ -157,7 +183,7 @@ fn signal(name: &str, group: u32) {
 }
 
 /// Kills one process at once.
-pub(super) fn kill(id: u32) {
+pub(crate) fn kill(id: u32) {
     send("KILL", &id.to_string());
 }
 
@@ -168,13 +194,13 @@ fn send(name: &str, to: &str) {
 }
 
 /// Waits for so long.
-pub(super) fn pause(time: Duration) {
+pub(crate) fn pause(time: Duration) {
     let (_sender, never) = mpsc::channel::<()>();
     assert_eq!(never.recv_timeout(time), Err(RecvTimeoutError::Timeout));
 }
 
 /// Asks every 50 ms until it holds; whether it did before the time was over.
-pub(super) fn until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
+pub(crate) fn until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let step = Duration::from_millis(50);
     let mut waited = Duration::ZERO;
     loop {
@@ -192,14 +218,14 @@ pub(super) fn until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
 
 /// A process of this machine.
 #[derive(Clone, Debug)]
-pub(super) struct Process {
-    pub(super) id: u32,
+pub(crate) struct Process {
+    pub(crate) id: u32,
     parent: u32,
-    pub(super) command: String,
+    pub(crate) command: String,
 }
 
 /// The processes below `ancestor`, nearest first.
-pub(super) fn below(ancestor: u32) -> Vec<Process> {
+pub(crate) fn below(ancestor: u32) -> Vec<Process> {
     let all = all();
     let mut found: Vec<Process> = Vec::new();
     let mut parents = vec![ancestor];
@@ -213,7 +239,7 @@ pub(super) fn below(ancestor: u32) -> Vec<Process> {
 }
 
 /// The processes that work in `folder` or were started from it.
-pub(super) fn of(folder: &Path) -> Vec<Process> {
+pub(crate) fn of(folder: &Path) -> Vec<Process> {
     let named = folder.display().to_string();
     let here = |process: &Process| {
         let works = fs::read_link(format!("/proc/{}/cwd", process.id));
