@@ -1,15 +1,16 @@
 //! A breaker a key, within a bound.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use toolweir_core::{Clock, MonotonicClock};
+use toolweir_core::{Clock, MonotonicClock, Outcome, Verdict};
 
 use crate::engine::Settings;
-use crate::{Breaker, Config, ConfigError, State, Transition};
+use crate::{Breaker, Config, ConfigError, Snapshot, State, Transition};
 
 const SHARDS: usize = 64;
 /// How many entries are looked at to find one to forget: no insertion takes longer than that.
@@ -25,7 +26,8 @@ type KeyedListener<K> = Arc<dyn Fn(&K, &Transition) + Send + Sync>;
 pub struct Breakers<K, C = MonotonicClock> {
     settings: Arc<Settings>,
     clock: C,
-    listener: Option<KeyedListener<K>>,
+    listeners: Vec<KeyedListener<K>>,
+    classify: fn(&Outcome) -> Verdict,
     hasher: RandomState,
     room: usize,
     shards: Box<[RwLock<Shard<K, C>>]>,
@@ -63,7 +65,8 @@ impl<K: Eq + Hash + Clone, C: Clock + Clone> Breakers<K, C> {
         Ok(Self {
             settings: Arc::new(Settings::new(&config)?),
             clock,
-            listener: None,
+            listeners: Vec::new(),
+            classify: Outcome::verdict,
             hasher: RandomState::new(),
             room: capacity.div_ceil(SHARDS).max(1),
             shards: (0..SHARDS).map(|_| RwLock::new(shard())).collect(),
@@ -76,7 +79,14 @@ impl<K: Eq + Hash + Clone, C: Clock + Clone> Breakers<K, C> {
         mut self,
         listener: impl Fn(&K, &Transition) + Send + Sync + 'static,
     ) -> Self {
-        self.listener = Some(Arc::new(listener));
+        self.listeners.push(Arc::new(listener));
+        self
+    }
+
+    /// Decides what an [`Outcome`] says of every key's health; see [`Breaker::classify`].
+    #[must_use]
+    pub fn classify(mut self, classify: fn(&Outcome) -> Verdict) -> Self {
+        self.classify = classify;
         self
     }
 
@@ -100,39 +110,59 @@ impl<K: Eq + Hash + Clone, C: Clock + Clone> Breakers<K, C> {
 
     /// The key's breaker, a new one where it has none.
     #[must_use]
-    pub fn get(&self, key: &K) -> Arc<Breaker<C>>
+    pub fn get<Q>(&self, key: &Q) -> Arc<Breaker<C>>
     where
-        K: Send + Sync + 'static,
+        K: Borrow<Q> + Send + Sync + 'static,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let shard = self.shard(key);
         if let Some(breaker) = read(shard).find(key) {
             return breaker;
         }
-        let breaker = Arc::new(self.make(key));
+        let key = key.to_owned();
+        let breaker = Arc::new(self.make(&key));
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(breaker) = shard.find(key) {
+        if let Some(breaker) = shard.find(key.borrow()) {
             return breaker;
         }
-        shard.insert(key.clone(), Arc::clone(&breaker), self.room);
+        shard.insert(key, Arc::clone(&breaker), self.room);
         breaker
     }
 
     /// The key's breaker, where it has one.
     #[must_use]
-    pub fn peek(&self, key: &K) -> Option<Arc<Breaker<C>>> {
+    pub fn peek<Q>(&self, key: &Q) -> Option<Arc<Breaker<C>>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         let shard = read(self.shard(key));
         let place = *shard.places.get(key)?;
         Some(Arc::clone(&shard.entries[place].breaker))
     }
 
     /// Forgets a key, such as that of a server that is gone.
-    pub fn remove(&self, key: &K) -> Option<Arc<Breaker<C>>> {
+    pub fn remove<Q>(&self, key: &Q) -> Option<Arc<Breaker<C>>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         let mut shard = self.shard(key).write().unwrap_or_else(PoisonError::into_inner);
         let place = *shard.places.get(key)?;
         Some(shard.forget(place))
     }
 
-    fn shard(&self, key: &K) -> &RwLock<Shard<K, C>> {
+    /// Every key's snapshot, in no order; taking them changes nothing, and marks no key as used.
+    #[must_use]
+    pub fn snapshots(&self) -> Vec<(K, Snapshot)> {
+        let one = |entry: &Entry<K, C>| (entry.key.clone(), Arc::clone(&entry.breaker));
+        // One shard is locked at a time, and none while a breaker is looked at.
+        let shards = self.shards.iter();
+        let all = shards.flat_map(|shard| read(shard).entries.iter().map(one).collect::<Vec<_>>());
+        all.map(|(key, breaker)| (key, breaker.snapshot())).collect()
+    }
+
+    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> &RwLock<Shard<K, C>> {
         let index = (self.hasher.hash_one(key) % SHARDS as u64) as usize;
         &self.shards[index]
     }
@@ -142,13 +172,10 @@ impl<K: Eq + Hash + Clone, C: Clock + Clone> Breakers<K, C> {
         K: Send + Sync + 'static,
     {
         let breaker = Breaker::from_settings(Arc::clone(&self.settings), self.clock.clone());
-        match &self.listener {
-            Some(listener) => {
-                let (listener, key) = (Arc::clone(listener), key.clone());
-                breaker.on_transition(move |transition| listener(&key, transition))
-            }
-            None => breaker,
-        }
+        self.listeners.iter().fold(breaker.classify(self.classify), |breaker, listener| {
+            let (listener, key) = (Arc::clone(listener), key.clone());
+            breaker.on_transition(move |transition| listener(&key, transition))
+        })
     }
 }
 
@@ -157,7 +184,11 @@ fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
 }
 
 impl<K: Eq + Hash + Clone, C: Clock> Shard<K, C> {
-    fn find(&self, key: &K) -> Option<Arc<Breaker<C>>> {
+    fn find<Q>(&self, key: &Q) -> Option<Arc<Breaker<C>>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         let entry = &self.entries[*self.places.get(key)?];
         if !entry.used.load(Ordering::Relaxed) {
             entry.used.store(true, Ordering::Relaxed);

@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
-use toolweir_breaker::{Breakers, Config, ManualClock, State};
+use toolweir_breaker::{Breakers, Config, ManualClock, Outcome, State, Verdict};
+use toolweir_core::Answer;
 
 use crate::run;
 
 #[test]
 fn keys_are_apart() {
-    let breakers = Breakers::new(Config::default().failures(1), 100).unwrap();
+    let breakers = Breakers::<&str>::new(Config::default().failures(1), 100).unwrap();
     run(&*breakers.get(&"bad"), "f");
     assert_eq!(breakers.get(&"bad").state(), State::Open);
     assert_eq!(breakers.get(&"good").state(), State::Closed);
@@ -59,4 +60,32 @@ fn the_listener_hears_the_key() {
     run(&*breakers.get(&"b".to_owned()), "f");
     let expected = [("a".to_owned(), State::Open), ("b".to_owned(), State::Open)];
     assert_eq!(*heard.lock().unwrap(), expected);
+}
+
+#[test]
+fn a_key_is_found_by_what_it_borrows_as() {
+    let breakers = Breakers::<String>::new(Config::default().failures(1), 10).unwrap();
+    run(&*breakers.get("a"), "f");
+    assert_eq!(breakers.peek("a").unwrap().state(), State::Open);
+    assert!(breakers.peek("b").is_none());
+    assert!(breakers.remove("b").is_none());
+    assert_eq!(breakers.remove("a").unwrap().state(), State::Open);
+    assert!(breakers.is_empty());
+}
+
+#[test]
+fn all_keys_are_classified_alike_and_seen_at_once() {
+    let strict = |outcome: &Outcome| {
+        if outcome.is_ok() { Verdict::Success } else { Verdict::Failure }
+    };
+    let breakers = Breakers::<String>::new(Config::default().failures(1), 10).unwrap();
+    let breakers = breakers.classify(strict);
+    for (key, outcome) in [("a", Outcome::OK), ("b", Outcome::Answered(Answer::ToolError))] {
+        breakers.get(key).try_acquire().unwrap().settle(&outcome);
+    }
+    let mut seen = breakers.snapshots();
+    seen.sort_by(|one, other| one.0.cmp(&other.0));
+    let states: Vec<_> = seen.iter().map(|(key, seen)| (key.as_str(), seen.state)).collect();
+    assert_eq!(states, [("a", State::Closed), ("b", State::Open)]);
+    assert_eq!(breakers.peek("b").unwrap().snapshot().generation, seen[1].1.generation);
 }

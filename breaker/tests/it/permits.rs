@@ -26,7 +26,7 @@ fn permits_cross_threads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_probe_frees_its_slot() {
+async fn p3_a_cancelled_probe_frees_its_slot() {
     let breaker = on_tokio(Config::default().failures(1));
     assert_eq!(breaker.call(fail()).await, Err(CallError::Failed("no")));
     tokio::time::advance(ms(60_000)).await;
@@ -95,7 +95,7 @@ async fn a_permit_settles_on_another_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_a_task_is_a_failure() {
+async fn p3_a_panic_in_a_task_is_a_failure() {
     let breaker = on_tokio(Config::default().failures(1));
     for state in [State::Closed, State::HalfOpen] {
         let shared = Arc::clone(&breaker);
@@ -111,7 +111,7 @@ async fn a_panic_in_a_task_is_a_failure() {
 }
 
 #[test]
-fn a_panic_that_drops_a_permit_is_a_failure() {
+fn p3_a_panic_that_drops_a_permit_is_a_failure() {
     let (_, breaker) = manual(Config::default().failures(1));
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         let _permit = breaker.try_acquire().unwrap();
@@ -122,7 +122,7 @@ fn a_panic_that_drops_a_permit_is_a_failure() {
 }
 
 #[test]
-fn a_verdict_from_before_a_trip_decides_nothing() {
+fn p2_a_verdict_from_before_a_trip_decides_nothing() {
     let (clock, breaker) = manual(Config::default().failures(1));
     let (first, second, third) = (
         breaker.try_acquire().unwrap(),
@@ -142,7 +142,7 @@ fn a_verdict_from_before_a_trip_decides_nothing() {
 }
 
 #[test]
-fn a_probe_of_one_half_open_decides_nothing_in_the_next() {
+fn p2_a_probe_of_one_half_open_decides_nothing_in_the_next() {
     let (clock, breaker) = manual(Config::default().failures(1).probes(3));
     run(&*breaker, "f");
     clock.advance(ms(60_000));

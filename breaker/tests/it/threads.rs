@@ -86,6 +86,31 @@ fn no_call_is_counted_twice_or_lost() {
     }
 }
 
+/// More threads than there are counters, alive at once; some of them count under the lock.
+#[test]
+fn threads_without_a_counter_of_their_own_are_counted_too() {
+    for window in [Window::calls(1_000), Window::time(ms(1_000_000))] {
+        let (_, breaker) = manual(Config::default().window(window.failure_rate(1.0)));
+        let all = Barrier::new(100);
+        on_threads(100, |thread| {
+            breaker.try_acquire().unwrap().success();
+            all.wait();
+            if thread % 10 == 0 {
+                breaker.try_acquire().unwrap().failure();
+            } else {
+                breaker.try_acquire().unwrap().success();
+            }
+        });
+        let seen = breaker.snapshot().window.unwrap();
+        assert_eq!((seen.calls, seen.failures), (200, 10));
+        // The next generation begins with none of them.
+        breaker.reset();
+        run(&*breaker, "sf");
+        let seen = breaker.snapshot().window.unwrap();
+        assert_eq!((seen.calls, seen.failures), (2, 1));
+    }
+}
+
 #[test]
 fn a_small_window_that_many_share_never_loses_its_count() {
     let (_, breaker) = manual(Config::default().window(Window::calls(8).failure_rate(1.0)));

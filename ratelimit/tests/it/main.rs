@@ -4,6 +4,7 @@ mod all;
 mod allocations;
 mod configuration;
 mod decisions;
+mod events;
 mod eviction;
 mod gate;
 #[cfg(feature = "tokio")]

@@ -34,9 +34,8 @@ impl<F: Future> Future for Counted<F> {
     }
 }
 
-/// P9.
 #[tokio::test(start_paused = true)]
-async fn five_hundred_waiters_go_in_order_on_two_polls_at_the_full_rate() -> Outcome {
+async fn p9_five_hundred_waiters_go_in_order_on_two_polls_at_the_full_rate() -> Outcome {
     let limiter = limiter(&config(100.0, 1).max_wait(ms(60_000)))?;
     let polls = Rc::new(Cell::new(0));
     let order = Rc::new(RefCell::new(Vec::new()));
@@ -62,7 +61,7 @@ async fn five_hundred_waiters_go_in_order_on_two_polls_at_the_full_rate() -> Out
 
 /// Many turns fall into one tick of the timer.
 #[tokio::test(start_paused = true)]
-async fn turns_closer_than_the_timers_tick_keep_order_and_rate() -> Outcome {
+async fn p9_turns_closer_than_the_timers_tick_keep_order_and_rate() -> Outcome {
     let limiter = limiter(&config(9_000.0, 1).max_wait(ms(60_000)))?;
     let order = Rc::new(RefCell::new(Vec::new()));
     let begun = TokioClock.now();
@@ -143,7 +142,7 @@ async fn however_many_leave_a_waiter_is_woken_once_more_at_most() -> Outcome {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_would_be_too_late_is_refused_without_waiting() -> Outcome {
+async fn p9_who_would_be_too_late_is_refused_without_waiting() -> Outcome {
     let limiter = limiter(&config(1.0, 1).max_wait(ms(1_500)).max_waiting(1))?;
     let begun = TokioClock.now();
     limiter.acquire(&1).await?;
@@ -177,6 +176,23 @@ async fn a_pause_puts_off_those_who_can_wait_and_sends_away_the_others() -> Outc
     assert_eq!(patient, (Ok(()), 5_500));
     assert_eq!(hurried, (Err(Refusal::TooLate { retry_after: ms(6_000) }), 500));
     assert_eq!(bucket.waiting(), 0);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dear_call_waits_for_as_many_as_it_costs() -> Outcome {
+    let limiter = limiter(&config(10.0, 4).max_wait(ms(60_000)))?;
+    let begun = TokioClock.now();
+    limiter.acquire_n_by(&1, 4, Instant::FAR_FUTURE).await?;
+    limiter.acquire_n_by(&1, 3, Instant::FAR_FUTURE).await?;
+    assert_eq!(TokioClock.now() - begun, ms(300));
+    let refusal = limiter.acquire_n_by(&1, 5, Instant::FAR_FUTURE).await;
+    assert_eq!(refusal, Err(Refusal::TooCostly { burst: 4 }));
+    let bucket = Bucket::with_clock(&config(10.0, 4), Arc::new(TokioClock))?;
+    bucket.acquire_n_by(4, Instant::FAR_FUTURE).await?;
+    let by = TokioClock.now() + ms(199);
+    let refusal = bucket.acquire_n_by(2, by).await;
+    assert_eq!(refusal, Err(Refusal::TooLate { retry_after: ms(200) }));
     Ok(())
 }
 
