@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use toolweir_core::{Answer, Instant, Outcome, Verdict};
 
-use crate::estimate::{Estimate, OCTAVE, number};
+use crate::estimate::{Estimate, OCTAVE};
+use crate::logarithm::number;
 use crate::pool::Pool;
 
 /// Where a latency has decayed below this level, of about a microsecond, only the calls in flight count.
@@ -56,13 +57,15 @@ impl Cell {
     /// What one more call here costs, as a level: latency × (calls in flight + 1) / weight, the weight as
     /// the level `scale`.
     ///
+    /// `pool` is this cell's own, handed in so that one reading serves many cells.
+    ///
     /// A server of which nothing is known comes first, with one call: until that is answered it counts as slow.
     #[inline]
-    pub(crate) fn cost(&self, tick: u32, scale: i32) -> u32 {
+    pub(crate) fn cost(&self, pool: &Pool, tick: u32, scale: i32) -> u32 {
         let in_flight = self.in_flight.load(Relaxed);
         match Estimate::from_word(self.latency.load(Relaxed)).at(tick) {
             Some(latency) => {
-                let calls = self.pool.level(in_flight.saturating_add(1));
+                let calls = pool.level_after(in_flight);
                 // Neither below zero, because no weight is as far from 1 as the floor, nor above 2³².
                 (latency.max(FLOOR) + calls).wrapping_add_signed(scale)
             }
@@ -72,16 +75,17 @@ impl Cell {
 
     #[cold]
     fn unknown_cost(&self, in_flight: u32, scale: i32) -> u32 {
-        if in_flight == 0 {
-            return 0;
+        match in_flight.checked_sub(1) {
+            None => 0,
+            Some(others) => (self.pool.penalty_level() + self.pool.level_after(others))
+                .wrapping_add_signed(scale),
         }
-        (self.pool.penalty_level() + self.pool.level(in_flight)).wrapping_add_signed(scale)
     }
 
     /// The latency as it counts now; `None` where nothing is known.
     pub(crate) fn latency(&self, tick: u32) -> Option<Duration> {
         let estimate = Estimate::from_word(self.latency.load(Relaxed));
-        estimate.at(tick).map(|level| Duration::from_nanos(number(level).round() as u64))
+        estimate.at(tick).map(|level| Duration::from_nanos(number(level)))
     }
 
     pub(crate) fn in_flight(&self) -> u32 {

@@ -10,52 +10,55 @@ use std::time::Duration;
 
 use toolweir_core::Instant;
 
+pub(crate) use crate::logarithm::OCTAVE;
+use crate::logarithm::{level, number};
+
 /// Ticks in a half-life; one observation a tick is heard in full, further ones only where they are slower.
 const TICKS: u32 = 1 << 12;
-
-/// The levels between a number and its double.
-pub(crate) const OCTAVE: u32 = 1 << 20;
 
 /// What a latency falls by in a tick.
 const FALL: u32 = OCTAVE / TICKS;
 
 /// Nanoseconds of the shortest latency that is told apart, and of the longest.
-const RANGE: (f64, f64) = (1e3, 86_400e9);
+const RANGE: (u64, u64) = (1_000, 86_400_000_000_000);
 
 /// Cuts time into ticks, [`TICKS`] to the half-life.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticks {
-    per_nano: f64,
+    /// Ticks in 2⁶⁴ nanoseconds, because a product's upper half costs one step and a division thirty.
+    per_age: u64,
 }
 
 impl Ticks {
+    /// For a half-life of a millisecond at least.
     pub(crate) fn new(half_life: Duration) -> Self {
-        Self { per_nano: f64::from(TICKS) / (half_life.as_nanos() as f64) }
+        let per_age = (u128::from(TICKS) << 64) / half_life.as_nanos().max(u128::from(TICKS) + 1);
+        Self { per_age: per_age as u64 }
     }
 
     /// The tick of `now`. Wraps after a million half-lives; a server that is idle for longer than half of that
     /// keeps its last estimate for a while, which does no harm.
+    #[inline]
     pub(crate) fn at(self, now: Instant) -> u32 {
-        (now.as_nanos() as f64 * self.per_nano) as u64 as u32
+        // Rounded, so that an exact number of half-lives is one.
+        let product = u128::from(now.as_nanos()) * u128::from(self.per_age);
+        ((product + (1 << 32)) >> 64) as u32
     }
 }
 
-/// The level of a number: its logarithm, in steps of a millionth.
-pub(crate) fn level(number: f64) -> i32 {
-    let level = number.log2() * f64::from(OCTAVE);
-    // Rounded by hand, because `round` is a call on most machines.
-    (level + 0.5_f64.copysign(level)) as i32
-}
-
-/// The number at a level.
-pub(crate) fn number(level: u32) -> f64 {
-    (f64::from(level) / f64::from(OCTAVE)).exp2()
+fn nanos(latency: Duration) -> u64 {
+    u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).clamp(RANGE.0, RANGE.1)
 }
 
 /// The level of a latency; never 0, which means that nothing is known.
 pub(crate) fn latency_level(latency: Duration) -> u32 {
-    let nanos = (latency.as_secs_f64() * 1e9).clamp(RANGE.0, RANGE.1);
-    level(nanos).unsigned_abs()
+    level(nanos(latency))
+}
+
+/// What is left of 2³² after so many ticks.
+#[inline]
+fn left(age: u32) -> u64 {
+    number((32 * OCTAVE).saturating_sub(age.saturating_mul(FALL)))
 }
 
 /// A latency and when it was last touched; fits an atomic word.
@@ -83,7 +86,8 @@ impl Estimate {
     }
 
     fn decayed(self, tick: u32) -> u32 {
-        self.level.saturating_sub(self.age(tick).saturating_mul(FALL))
+        // Wide, so that no product overflows.
+        u64::from(self.level).saturating_sub(u64::from(self.age(tick)) * u64::from(FALL)) as u32
     }
 
     /// Only `sample` counts; what was known is forgotten.
@@ -93,16 +97,18 @@ impl Estimate {
 
     /// With a measured latency: a peak counts in full, anything below by the time that passed.
     pub(crate) fn observe(self, sample: Duration, tick: u32) -> Self {
-        let sample = latency_level(sample);
-        if sample >= self.level {
-            return Self { level: sample, tick: self.later(tick) };
+        let sample = nanos(sample);
+        let sampled = level(sample);
+        if sampled >= self.level {
+            return Self { level: sampled, tick: self.later(tick) };
         }
-        if self.age(tick) == 0 {
+        let age = self.age(tick);
+        if age == 0 {
             return self;
         }
-        let kept = (-f64::from(self.age(tick)) / f64::from(TICKS)).exp2();
-        let mixed = number(sample) + (number(self.level) - number(sample)) * kept;
-        Self { level: level(mixed).unsigned_abs(), tick }
+        let above = number(self.level).saturating_sub(sample);
+        let mixed = sample + ((u128::from(above) * u128::from(left(age))) >> 32) as u64;
+        Self { level: level(mixed), tick }
     }
 
     /// With a latency that is known to be at least `sample`: may rise, and goes on decaying.
@@ -141,7 +147,7 @@ mod tests {
     }
 
     fn millis(estimate: Estimate, tick: u32) -> f64 {
-        (number(estimate.at(tick).unwrap()) / 1e4).round() / 100.0
+        (number(estimate.at(tick).unwrap()) as f64 / 1e4).round() / 100.0
     }
 
     #[test]
@@ -195,13 +201,11 @@ mod tests {
     }
 
     #[test]
-    fn levels_are_exact_to_a_millionth() {
+    fn latencies_come_back_to_a_millionth() {
         for nanos in [1_000_u64, 1_001, 50_000, 10_000_000, 5_000_000_000, 86_400_000_000_000] {
             let back = number(latency_level(Duration::from_nanos(nanos)));
-            assert!((back / nanos as f64 - 1.0).abs() < 1e-6, "{nanos} ns became {back}");
+            assert!(back.abs_diff(nanos) <= nanos / 500_000 + 1, "{nanos} ns became {back}");
         }
-        assert_eq!(level(1.0), 0);
-        assert_eq!(level(0.5), -(OCTAVE as i32));
     }
 
     #[test]

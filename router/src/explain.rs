@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 use toolweir_core::{Instant, ServerId};
 
-use crate::estimate::number;
+use crate::logarithm::OCTAVE;
+use crate::pool::Pool;
 use crate::rank;
 use crate::table::{Candidates, Slot, Table};
 
@@ -78,19 +79,19 @@ pub(crate) fn explain(
     table: &Table,
     candidates: &Candidates<'_>,
     required: Vec<String>,
-    tick: u32,
+    pool: &Pool,
     now: Instant,
 ) -> Explanation {
-    let ranked = rank::standing(table, candidates, tick);
+    let ranked = rank::standing(table, candidates, pool, pool.tick(now));
     let mut servers: Vec<Standing> = ranked
         .iter()
         .enumerate()
-        .map(|(at, slot)| standing(slot, Some(at + 1), &required, tick, now))
+        .map(|(at, slot)| standing(slot, Some(at + 1), &required, pool, now))
         .collect();
     let mut placed: Vec<ServerId> = ranked.iter().map(|slot| slot.id).collect();
     placed.sort();
     for slot in table.slots().iter().filter(|slot| placed.binary_search(&slot.id).is_err()) {
-        servers.push(standing(slot, None, &required, tick, now));
+        servers.push(standing(slot, None, &required, pool, now));
     }
     Explanation { required, servers }
 }
@@ -99,10 +100,11 @@ fn standing(
     slot: &Slot,
     place: Option<usize>,
     required: &[String],
-    tick: u32,
+    pool: &Pool,
     now: Instant,
 ) -> Standing {
-    let registration = &slot.registration;
+    let tick = pool.tick(now);
+    let registration = slot.registration();
     let has = |wanted: &&String| registration.capabilities.iter().any(|have| **have == ***wanted);
     let missing = required.iter().filter(|wanted| !has(wanted)).cloned().collect();
     let healthy = slot.cell.is_healthy();
@@ -118,9 +120,10 @@ fn standing(
         in_flight: slot.cell.in_flight(),
         weight: registration.weight,
         priority: registration.priority,
-        cost_ms: match slot.cell.cost(tick, slot.scale) {
+        cost_ms: match slot.cell.cost(pool, tick, slot.scale) {
             0 => 0.0,
-            level => (number(level) / 1e3).round() / 1e3,
+            // May be beyond 64 bits.
+            level => ((f64::from(level) / f64::from(OCTAVE)).exp2() / 1e3).round() / 1e3,
         },
         reason: String::new(),
     };

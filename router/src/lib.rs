@@ -3,6 +3,7 @@
 
 mod bits;
 mod hash;
+mod logarithm;
 mod random;
 
 mod config;

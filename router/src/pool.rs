@@ -6,7 +6,8 @@ use std::time::Duration;
 use toolweir_core::Instant;
 
 use crate::Config;
-use crate::estimate::{Ticks, latency_level, level};
+use crate::estimate::{Ticks, latency_level};
+use crate::logarithm::level;
 
 /// So many numbers of calls have their level at hand.
 const LEVELS: usize = 128;
@@ -19,7 +20,7 @@ pub(crate) struct Pool {
     pause_max: Duration,
     penalty: Duration,
     penalty_level: u32,
-    /// The levels of small numbers.
+    /// The levels of one call and a few more.
     levels: [u32; LEVELS],
     max_ejected_percent: u64,
     ticks: Ticks,
@@ -35,7 +36,7 @@ impl Pool {
             pause_max: config.pause_max,
             penalty: config.failure_penalty,
             penalty_level: latency_level(config.failure_penalty),
-            levels: std::array::from_fn(|n| level(n.max(1) as f64).unsigned_abs()),
+            levels: std::array::from_fn(|n| level(n as u64 + 1)),
             max_ejected_percent: u64::from(config.max_ejected_percent),
             ticks: Ticks::new(config.half_life),
             servers: AtomicU32::new(0),
@@ -61,9 +62,9 @@ impl Pool {
         self.penalty_level
     }
 
-    /// The level of a number of calls, at least 1.
+    /// The level of the number of calls that one more than `calls` would be.
     #[inline]
-    pub(crate) fn level(&self, calls: u32) -> u32 {
+    pub(crate) fn level_after(&self, calls: u32) -> u32 {
         self.levels.get(calls as usize).copied().unwrap_or_else(|| large_level(calls))
     }
 
@@ -103,7 +104,7 @@ impl Pool {
 
 #[cold]
 fn large_level(calls: u32) -> u32 {
-    level(f64::from(calls)).unsigned_abs()
+    level(u64::from(calls) + 1)
 }
 
 #[cfg(test)]

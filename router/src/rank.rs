@@ -3,6 +3,7 @@
 use toolweir_core::{Instant, RANKED_MAX, Ranked};
 
 use crate::hash::mix;
+use crate::pool::Pool;
 use crate::random::below;
 use crate::table::{Candidates, Look, Slot, Table};
 
@@ -10,20 +11,31 @@ use crate::table::{Candidates, Look, Slot, Table};
 pub(crate) const SCANNED_MAX: usize = 8;
 
 /// A place in the order: smaller is better. From the top: class (2 bits), priority (8), cost (32), tie (22).
-type Key = u64;
+pub(crate) type Key = u64;
 
-const TRIAL: u64 = 0;
-const HEALTHY: u64 = 1;
-const UNHEALTHY: u64 = 2;
+const TRIAL: Key = 0;
+const HEALTHY: Key = 1 << CLASS_SHIFT;
+const UNHEALTHY: Key = 2 << CLASS_SHIFT;
+const CLASS_SHIFT: u32 = 62;
+const PRIORITY_SHIFT: u32 = 54;
 const TIE_BITS: u32 = 22;
 
-fn key(class: u64, priority: u8, cost: u32, tie: u64) -> Key {
-    let tie = tie & ((1 << TIE_BITS) - 1);
-    class << 62 | u64::from(priority) << 54 | u64::from(cost) << TIE_BITS | tie
+/// What stays the same in the key of a healthy server of this priority.
+pub(crate) fn base(priority: u8) -> Key {
+    HEALTHY | Key::from(priority) << PRIORITY_SHIFT
 }
 
-fn class(key: Key) -> u64 {
-    key >> 62
+/// The same server's base, in another class.
+fn in_class(class: Key, base: Key) -> Key {
+    base ^ HEALTHY ^ class
+}
+
+fn key(base: Key, cost: u32, tie: u64) -> Key {
+    base | Key::from(cost) << TIE_BITS | tie & ((1 << TIE_BITS) - 1)
+}
+
+fn class(key: Key) -> Key {
+    key >> CLASS_SHIFT << CLASS_SHIFT
 }
 
 /// The best candidates so far, best first.
@@ -85,7 +97,8 @@ impl<'t> Best<'t> {
 }
 
 /// Gives candidates their keys, and at most one of them a trial.
-struct Judge {
+struct Judge<'t> {
+    pool: &'t Pool,
     now: Instant,
     tick: u32,
     ties: u64,
@@ -93,30 +106,32 @@ struct Judge {
     trial_given: bool,
 }
 
-impl Judge {
-    #[inline]
-    fn key(&mut self, slot: &Slot) -> Key {
-        let cost = slot.cell.cost(self.tick, slot.scale);
-        self.ties = self.ties.rotate_left(TIE_BITS) ^ u64::from(slot.id.get());
-        key(self.class(slot), slot.priority, cost, self.ties)
+impl<'t> Judge<'t> {
+    fn new(request: Request<'t>) -> Self {
+        let Request { pool, now, tick, random, repeatable, .. } = request;
+        Self { pool, now, tick, ties: mix(random), repeatable, trial_given: false }
     }
 
     #[inline]
-    fn class(&mut self, slot: &Slot) -> u64 {
-        if slot.cell.is_healthy() {
-            HEALTHY
-        } else if !self.trial_given && slot.cell.try_trial(self.now, self.repeatable) {
-            self.trial_given = true;
-            TRIAL
-        } else {
-            UNHEALTHY
-        }
+    fn key(&mut self, slot: &Slot) -> Key {
+        let cost = slot.cell.cost(self.pool, self.tick, slot.scale);
+        self.ties = self.ties.rotate_left(TIE_BITS) ^ u64::from(slot.id.get());
+        let base = if slot.cell.is_healthy() { slot.base } else { self.base_of_unhealthy(slot) };
+        key(base, cost, self.ties)
+    }
+
+    #[cold]
+    fn base_of_unhealthy(&mut self, slot: &Slot) -> Key {
+        let is_trial = !self.trial_given && slot.cell.try_trial(self.now, self.repeatable);
+        self.trial_given |= is_trial;
+        in_class(if is_trial { TRIAL } else { UNHEALTHY }, slot.base)
     }
 }
 
 /// How a ranking is done.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Request {
+pub(crate) struct Request<'t> {
+    pub(crate) pool: &'t Pool,
     pub(crate) now: Instant,
     pub(crate) tick: u32,
     pub(crate) random: u64,
@@ -130,21 +145,21 @@ pub(crate) struct Request {
 pub(crate) fn first<'t>(
     table: &'t Table,
     candidates: &Candidates<'_>,
-    request: Request,
+    request: Request<'t>,
 ) -> Option<&'t Slot> {
     candidates.visit(table, First { request, scan_all: table.mixed_priorities })
 }
 
 /// Looks for one.
-struct First {
-    request: Request,
+struct First<'t> {
+    request: Request<'t>,
     scan_all: bool,
 }
 
 /// So many of a key's last bits say at which place it was found.
 const PLACE_BITS: u32 = SCANNED_MAX.ilog2();
 
-impl<'t> Look<'t> for First {
+impl<'t> Look<'t> for First<'t> {
     type Found = Option<&'t Slot>;
 
     #[inline]
@@ -154,8 +169,7 @@ impl<'t> Look<'t> for First {
         sparse: bool,
         get: impl Fn(usize) -> Option<&'t Slot>,
     ) -> Option<&'t Slot> {
-        let Request { now, tick, random, repeatable, .. } = self.request;
-        let mut judge = Judge { now, tick, ties: mix(random), repeatable, trial_given: false };
+        let mut judge = Judge::new(self.request);
         if places <= SCANNED_MAX {
             // The least of numbers needs no branch, which nobody could predict: the place stands in the key itself.
             let mut best = NOBODY;
@@ -168,7 +182,7 @@ impl<'t> Look<'t> for First {
             return get((best & ((1 << PLACE_BITS) - 1)) as usize).filter(|_| best != NOBODY);
         }
         if !sparse && !self.scan_all {
-            let (one, other) = two(random, places);
+            let (one, other) = two(self.request.random, places);
             let keyed = |judge: &mut Judge, place| get(place).map(|slot| (judge.key(slot), slot));
             if let (Some(one), Some(other)) = (keyed(&mut judge, one), keyed(&mut judge, other)) {
                 let (key, slot) = if one.0 <= other.0 { one } else { other };
@@ -193,23 +207,23 @@ fn two(random: u64, places: usize) -> (usize, usize) {
 pub(crate) fn rank<'t>(
     table: &'t Table,
     candidates: &Candidates<'_>,
-    request: Request,
+    request: Request<'t>,
 ) -> Best<'t> {
     candidates.visit(table, Cheapest { request, scan_all: table.mixed_priorities })
 }
 
 /// Looks for the healthiest and cheapest.
-struct Cheapest {
-    request: Request,
+struct Cheapest<'t> {
+    request: Request<'t>,
     scan_all: bool,
 }
 
-impl<'t> Look<'t> for Cheapest {
+impl<'t> Look<'t> for Cheapest<'t> {
     type Found = Best<'t>;
 
     fn at(self, places: usize, sparse: bool, get: impl Fn(usize) -> Option<&'t Slot>) -> Best<'t> {
-        let Request { now, tick, random, want, repeatable } = self.request;
-        let mut judge = Judge { now, tick, ties: mix(random), repeatable, trial_given: false };
+        let Request { random, want, .. } = self.request;
+        let mut judge = Judge::new(self.request);
         let mut best = Best::new();
         if places <= SCANNED_MAX || sparse || self.scan_all {
             (0..places).filter_map(get).for_each(|slot| best.offer(judge.key(slot), slot));
@@ -243,6 +257,11 @@ impl<'t> Look<'t> for Cheapest {
     }
 }
 
+/// Where a server stands that is given no trial.
+fn standing_base(slot: &Slot) -> Key {
+    if slot.cell.is_healthy() { slot.base } else { in_class(UNHEALTHY, slot.base) }
+}
+
 /// The order of `candidates` for a sticky key (weighted rendezvous hashing): it depends on the key, the names and
 /// the weights alone, so a server that comes or goes moves no keys but its own.
 pub(crate) fn rank_sticky<'t>(
@@ -267,15 +286,14 @@ impl<'t> Look<'t> for Nearest {
         let mut best = Best::new();
         let mut home: Option<(Key, &Slot)> = None;
         for slot in (0..places).filter_map(get) {
-            let drawn = mix(self.sticky ^ slot.hash);
+            let drawn = mix(self.sticky ^ slot.hash());
             // In (0, 1]; its negative logarithm, by weight, is an exponential draw: the least one wins.
             let unit = ((drawn >> 11) + 1) as f64 / (1_u64 << 53) as f64;
-            let draw = (-unit.ln() / f64::from(slot.registration.weight)).abs() as f32;
+            let draw = (-unit.ln() / f64::from(slot.registration().weight)).abs() as f32;
             // The bits of floats that are not negative order as the floats do.
             let draw = draw.to_bits();
-            let class = if slot.cell.is_healthy() { HEALTHY } else { UNHEALTHY };
-            best.offer(key(class, slot.priority, draw, drawn), slot);
-            let anyway = key(HEALTHY, slot.priority, draw, drawn);
+            best.offer(key(standing_base(slot), draw, drawn), slot);
+            let anyway = key(slot.base, draw, drawn);
             if home.is_none_or(|(held, _)| anyway < held) {
                 home = Some((anyway, slot));
             }
@@ -293,23 +311,25 @@ impl<'t> Look<'t> for Nearest {
 pub(crate) fn standing<'t>(
     table: &'t Table,
     candidates: &Candidates<'_>,
+    pool: &'t Pool,
     tick: u32,
 ) -> Vec<&'t Slot> {
-    candidates.visit(table, Standing { tick })
+    candidates.visit(table, Standing { pool, tick })
 }
 
 /// Looks at all.
-struct Standing {
+struct Standing<'t> {
+    pool: &'t Pool,
     tick: u32,
 }
 
-impl<'t> Look<'t> for Standing {
+impl<'t> Look<'t> for Standing<'t> {
     type Found = Vec<&'t Slot>;
 
     fn at(self, places: usize, _: bool, get: impl Fn(usize) -> Option<&'t Slot>) -> Self::Found {
         let keyed = |slot: &'t Slot| {
-            let class = if slot.cell.is_healthy() { HEALTHY } else { UNHEALTHY };
-            (key(class, slot.priority, slot.cell.cost(self.tick, slot.scale), 0), slot)
+            let cost = slot.cell.cost(self.pool, self.tick, slot.scale);
+            (key(standing_base(slot), cost, 0), slot)
         };
         let mut slots: Vec<(Key, &Slot)> = (0..places).filter_map(get).map(keyed).collect();
         slots.sort_by_key(|(key, slot)| (*key, slot.id));

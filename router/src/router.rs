@@ -138,7 +138,7 @@ impl Router {
         let mut found = false;
         self.change(|slots, _| {
             if let Ok(at) = slots.binary_search_by_key(&id, |slot| slot.id) {
-                let mut server = (*slots[at].registration).clone();
+                let mut server = slots[at].registration().clone();
                 edit(&mut server);
                 slots[at] = Slot::new(id, server, slots[at].cell.clone());
                 found = true;
@@ -177,7 +177,7 @@ impl Router {
     /// The name of a server.
     #[must_use]
     pub fn name(&self, id: ServerId) -> Option<Arc<str>> {
-        self.table.load().slot(id).map(|slot| slot.registration.name.clone())
+        self.table.load().slot(id).map(|slot| slot.registration().name.clone())
     }
 
     /// Whether a server is healthy; `None` where it is not registered.
@@ -197,7 +197,7 @@ impl Router {
     pub fn capable_at<C: AsRef<str>>(&self, capabilities: &[C], now: Instant) -> Vec<ServerId> {
         let table = self.table.load();
         let candidates = table.having(capabilities);
-        let standing = rank::standing(&table, &candidates, self.pool.tick(now));
+        let standing = rank::standing(&table, &candidates, &self.pool, self.pool.tick(now));
         standing.into_iter().map(|slot| slot.id).collect()
     }
 
@@ -386,7 +386,7 @@ impl Router {
     pub fn explain_at<C: AsRef<str>>(&self, capabilities: &[C], now: Instant) -> Explanation {
         let table = self.table.load();
         let candidates = table.having(capabilities);
-        explain::explain(&table, &candidates, owned(capabilities), self.pool.tick(now), now)
+        explain::explain(&table, &candidates, owned(capabilities), &self.pool, now)
     }
 
     /// Says of each server where it stands among these, and why.
@@ -394,11 +394,12 @@ impl Router {
     pub fn explain_among_at(&self, among: &[ServerId], now: Instant) -> Explanation {
         let table = self.table.load();
         let candidates = Candidates::Ids(among);
-        explain::explain(&table, &candidates, Vec::new(), self.pool.tick(now), now)
+        explain::explain(&table, &candidates, Vec::new(), &self.pool, now)
     }
 
-    fn request(&self, now: Instant, want: usize) -> Request {
+    fn request(&self, now: Instant, want: usize) -> Request<'_> {
         Request {
+            pool: &self.pool,
             now,
             tick: self.pool.tick(now),
             random: self.random.draw(),

@@ -8,33 +8,43 @@ use toolweir_core::ServerId;
 use crate::Registration;
 use crate::bits::Bits;
 use crate::cell::Cell;
-use crate::estimate::level;
 use crate::hash::{self, Folding};
+use crate::logarithm::OCTAVE;
+use crate::rank::{self, Key};
 
 /// The servers at one moment. A change builds the next one; who ranks keeps the one it began with.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     /// By id, ascending.
     slots: Box<[Slot]>,
+    /// What each of them can do, in the same order.
+    capabilities: Box<[Bits]>,
     positions: HashMap<ServerId, u32, Folding>,
     having: HashMap<Arc<str>, Having, Folding>,
     /// Whether priorities differ, so that a random choice would be among the wrong ones.
     pub(crate) mixed_priorities: bool,
 }
 
-/// One server in a [`Table`].
+/// One server in a [`Table`]: what every ranking looks at, half a cache line.
 #[derive(Clone, Debug)]
+#[repr(align(32))]
 pub(crate) struct Slot {
     pub(crate) id: ServerId,
     /// The level of one by the weight, to be added to a cost.
     pub(crate) scale: i32,
-    pub(crate) priority: u8,
-    /// Hash of the name, for sticky keys.
-    pub(crate) hash: u64,
+    /// Its key as far as it stays the same: that of a healthy server of this priority.
+    pub(crate) base: Key,
     /// Survives changes of the table.
     pub(crate) cell: Arc<Cell>,
-    pub(crate) registration: Arc<Registration>,
-    capabilities: Bits,
+    named: Arc<Named>,
+}
+
+/// The rest of a server, which few rankings look at.
+#[derive(Debug)]
+struct Named {
+    registration: Registration,
+    /// Of the name, for sticky keys.
+    hash: u64,
 }
 
 /// The servers that have one capability.
@@ -46,38 +56,43 @@ struct Having {
 
 impl Slot {
     pub(crate) fn new(id: ServerId, registration: Registration, cell: Arc<Cell>) -> Self {
-        Self {
-            id,
-            scale: -level(f64::from(registration.weight)),
-            priority: registration.priority,
-            hash: hash::text(&registration.name),
-            cell,
-            registration: Arc::new(registration),
-            capabilities: Bits::default(),
-        }
+        let scale = -(f64::from(registration.weight).log2() * f64::from(OCTAVE)).round() as i32;
+        let hash = hash::text(&registration.name);
+        let base = rank::base(registration.priority);
+        Self { id, scale, base, cell, named: Arc::new(Named { registration, hash }) }
+    }
+
+    pub(crate) fn registration(&self) -> &Registration {
+        &self.named.registration
+    }
+
+    /// Hash of the name, for sticky keys.
+    pub(crate) fn hash(&self) -> u64 {
+        self.named.hash
     }
 }
 
 impl Table {
     /// A table of `slots`, which stand by ascending id.
-    pub(crate) fn new(mut slots: Vec<Slot>) -> Self {
+    pub(crate) fn new(slots: Vec<Slot>) -> Self {
         let mut positions = HashMap::with_capacity_and_hasher(slots.len(), Folding::default());
         let mut having: HashMap<Arc<str>, Having, Folding> = HashMap::default();
-        for (at, slot) in slots.iter_mut().enumerate() {
+        let mut capabilities = vec![Bits::default(); slots.len()];
+        for ((at, slot), bits) in slots.iter().enumerate().zip(&mut capabilities) {
             let at = at as u32; // ids are 32 bits and stand once each
             positions.insert(slot.id, at);
-            slot.capabilities = Bits::default();
-            for capability in &slot.registration.capabilities {
+            for capability in &slot.registration().capabilities {
                 let next = having.len();
                 let entry = having
                     .entry(capability.clone())
                     .or_insert_with(|| Having { bit: next, at: Vec::new() });
                 entry.at.push(at);
-                slot.capabilities.insert(entry.bit);
+                bits.insert(entry.bit);
             }
         }
-        let mixed_priorities = slots.windows(2).any(|pair| pair[0].priority != pair[1].priority);
-        Self { slots: slots.into(), positions, having, mixed_priorities }
+        let mixed_priorities = slots.windows(2).any(|pair| pair[0].base != pair[1].base);
+        let (slots, capabilities) = (slots.into(), capabilities.into());
+        Self { slots, capabilities, positions, having, mixed_priorities }
     }
 
     pub(crate) fn slots(&self) -> &[Slot] {
@@ -140,7 +155,9 @@ impl Candidates<'_> {
             Self::All => look.at(table.slots.len(), false, |place| table.slots.get(place)),
             Self::At(at) => look.at(at.len(), false, |place| at.get(place).and_then(slot)),
             Self::Filtered(at, wanted) => look.at(at.len(), true, |place| {
-                at.get(place).and_then(slot).filter(|slot| slot.capabilities.contains(wanted))
+                let at = at.get(place)?;
+                let has = table.capabilities.get(*at as usize)?.contains(wanted);
+                slot(at).filter(|_| has)
             }),
             Self::Ids(ids) => {
                 look.at(ids.len(), false, |place| ids.get(place).and_then(|id| table.slot(*id)))
