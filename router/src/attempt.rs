@@ -14,6 +14,7 @@ use crate::cell::Cell;
 #[must_use = "dropping an attempt takes the call back"]
 pub struct Attempt {
     id: ServerId,
+    /// Holding it is being in flight.
     cell: Arc<Cell>,
     started: Instant,
     allowed: Option<Duration>,
@@ -21,7 +22,6 @@ pub struct Attempt {
 
 impl Attempt {
     pub(crate) fn new(id: ServerId, cell: Arc<Cell>, started: Instant) -> Self {
-        cell.start();
         Self { id, cell, started, allowed: None }
     }
 
@@ -50,11 +50,5 @@ impl Attempt {
     /// The call ended at `now` as `outcome` says.
     pub fn settle(self, outcome: &Outcome, now: Instant) {
         self.cell.learn(outcome, now - self.started, self.allowed, now);
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        self.cell.end();
     }
 }

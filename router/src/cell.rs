@@ -1,5 +1,6 @@
 //! What is known of one server: a cache line of atomics.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -35,7 +36,10 @@ pub(crate) struct Cell {
     latency: AtomicU64,
     /// When it may be tried again, in nanoseconds; or [`HEALTHY`], or [`REMOVED`].
     trial_at: AtomicU64,
-    in_flight: AtomicU32,
+    /// Holds of tables, which are no calls.
+    held: AtomicU32,
+    /// Calls under way that were heard of.
+    heard: AtomicU32,
     /// Consecutive ones.
     errors: AtomicU32,
     /// Since it became unhealthy.
@@ -48,7 +52,8 @@ impl Cell {
             pool,
             latency: AtomicU64::new(Estimate::NONE.word()),
             trial_at: AtomicU64::new(HEALTHY),
-            in_flight: AtomicU32::new(0),
+            held: AtomicU32::new(0),
+            heard: AtomicU32::new(0),
             errors: AtomicU32::new(0),
             trials: AtomicU32::new(0),
         }
@@ -61,8 +66,8 @@ impl Cell {
     ///
     /// A server of which nothing is known comes first, with one call: until that is answered it counts as slow.
     #[inline]
-    pub(crate) fn cost(&self, pool: &Pool, tick: u32, scale: i32) -> u32 {
-        let in_flight = self.in_flight.load(Relaxed);
+    pub(crate) fn cost(self: &Arc<Self>, pool: &Pool, tick: u32, scale: i32) -> u32 {
+        let in_flight = self.in_flight();
         match Estimate::from_word(self.latency.load(Relaxed)).at(tick) {
             Some(latency) => {
                 let calls = pool.level_after(in_flight);
@@ -88,8 +93,14 @@ impl Cell {
         estimate.at(tick).map(|level| Duration::from_nanos(number(level)))
     }
 
-    pub(crate) fn in_flight(&self) -> u32 {
-        self.in_flight.load(Relaxed)
+    /// Calls under way: those that were heard of, and whoever else but a table holds on to this cell.
+    ///
+    /// An attempt must hold it anyway, so that counting it costs nothing. While a table is being changed, the
+    /// number may be off by one.
+    #[inline]
+    pub(crate) fn in_flight(self: &Arc<Self>) -> u32 {
+        let holds = Arc::strong_count(self) as u32; // there are far fewer
+        holds.saturating_sub(self.held.load(Relaxed)).saturating_add(self.heard.load(Relaxed))
     }
 
     pub(crate) fn errors(&self) -> u32 {
@@ -132,19 +143,14 @@ impl Cell {
         won
     }
 
-    pub(crate) fn start(&self) {
-        self.in_flight.fetch_add(1, Relaxed);
+    /// A call was heard of that is under way.
+    pub(crate) fn start_heard(&self) {
+        let _ = self.heard.fetch_update(Relaxed, Relaxed, |calls| calls.checked_add(1));
     }
 
-    /// Takes a call back that [`start`](Self::start) counted.
-    pub(crate) fn end(&self) {
-        self.in_flight.fetch_sub(1, Relaxed);
-    }
-
-    /// Takes a call back that was heard of, never below zero: a listener may have been added while calls were
-    /// under way. Not mixed with [`end`](Self::end) on the same call.
+    /// It ended. Never below zero: a listener may have been added while calls were under way.
     pub(crate) fn end_heard(&self) {
-        let _ = self.in_flight.fetch_update(Relaxed, Relaxed, |calls| calls.checked_sub(1));
+        let _ = self.heard.fetch_update(Relaxed, Relaxed, |calls| calls.checked_sub(1));
     }
 
     /// Learns from how a call ended that took `elapsed`, of the time `allowed` by its caller.
@@ -263,4 +269,34 @@ impl Cell {
 /// `pause` from now, told apart from the two marks.
 fn trial_time(now: Instant, pause: Duration) -> u64 {
     (now + pause).as_nanos().clamp(HEALTHY + 1, REMOVED - 1)
+}
+
+/// A table's hold on a cell.
+#[derive(Debug)]
+pub(crate) struct Held(Arc<Cell>);
+
+impl Held {
+    pub(crate) fn new(cell: Arc<Cell>) -> Self {
+        cell.held.fetch_add(1, Relaxed);
+        Self(cell)
+    }
+}
+
+impl Clone for Held {
+    fn clone(&self) -> Self {
+        Self::new(self.0.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Deref for Held {
+    type Target = Arc<Cell>;
+    fn deref(&self) -> &Arc<Cell> {
+        &self.0
+    }
 }

@@ -31,3 +31,4 @@ pub use self::{
     router::Router,
     routes::{KNOWN_CAPABILITIES, Routes},
 };
+pub use toolweir_core::{Clock, Instant, ManualClock, MonotonicClock, Outcome, Ranked, ServerId};

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use toolweir_core::{Clock, Instant, MonotonicClock, RANKED_MAX, Ranked, ServerId};
 
 use crate::attempt::Attempt;
-use crate::cell::Cell;
+use crate::cell::{Cell, Held};
 use crate::errors::{NoCapableServer, RouteError, UnknownRoute};
 use crate::explain::{self, Explanation};
 use crate::hash;
@@ -298,7 +298,7 @@ impl Router {
     pub fn pick_at<C: AsRef<str>>(&self, capabilities: &[C], now: Instant) -> Option<Attempt> {
         let table = self.table.load();
         let first = rank::first(&table, &table.having(capabilities), self.request(now, 1));
-        first.map(|slot| Attempt::new(slot.id, slot.cell.clone(), now))
+        first.map(|slot| Attempt::new(slot.id, Arc::clone(&slot.cell), now))
     }
 
     /// Begins a call at this server; `None` where it is not registered.
@@ -310,7 +310,7 @@ impl Router {
     /// [`start`](Self::start) at `now`.
     #[must_use]
     pub fn start_at(&self, id: ServerId, now: Instant) -> Option<Attempt> {
-        self.table.load().slot(id).map(|slot| Attempt::new(id, slot.cell.clone(), now))
+        self.table.load().slot(id).map(|slot| Attempt::new(id, Arc::clone(&slot.cell), now))
     }
 
     /// A probe found that this server can be called again; tells whether it is registered.
@@ -431,7 +431,7 @@ impl Default for Router {
 fn push(slots: &mut Vec<Slot>, next: &mut u32, server: Registration, pool: &Arc<Pool>) -> ServerId {
     let id = ServerId::new(*next);
     *next = next.checked_add(1).expect("fewer than four billion registrations");
-    slots.push(Slot::new(id, server, Arc::new(Cell::new(pool.clone()))));
+    slots.push(Slot::new(id, server, Held::new(Arc::new(Cell::new(pool.clone())))));
     id
 }
 

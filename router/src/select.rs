@@ -3,6 +3,7 @@
 use toolweir_core::{Call, Event, Instant, Observer, Ranked, Select, ServerId};
 
 use crate::Router;
+use crate::cell::Cell;
 
 impl Select for Router {
     fn rank(&self, call: &Call, among: &[ServerId], now: Instant) -> Ranked {
@@ -19,7 +20,7 @@ impl Observer for Router {
     fn on_event(&self, event: &Event<'_>, now: Instant) {
         match event {
             Event::CallStart(start) => {
-                self.with_cell(start.server.id, |cell| cell.start());
+                self.with_cell(start.server.id, Cell::start_heard);
             }
             Event::CallEnd(end) => {
                 let allowed = end.call.deadline.map(|deadline| deadline - (now - end.elapsed));

@@ -7,7 +7,7 @@ use toolweir_core::ServerId;
 
 use crate::Registration;
 use crate::bits::Bits;
-use crate::cell::Cell;
+use crate::cell::Held;
 use crate::hash::{self, Folding};
 use crate::logarithm::OCTAVE;
 use crate::rank::{self, Key};
@@ -20,7 +20,10 @@ pub(crate) struct Table {
     /// What each of them can do, in the same order.
     capabilities: Box<[Bits]>,
     positions: HashMap<ServerId, u32, Folding>,
-    having: HashMap<Arc<str>, Having, Folding>,
+    /// By the number of the capability's bit.
+    having: Vec<Having>,
+    /// Bits by name.
+    bits: HashMap<Arc<str>, usize, Folding>,
     /// Whether priorities differ, so that a random choice would be among the wrong ones.
     pub(crate) mixed_priorities: bool,
 }
@@ -35,7 +38,7 @@ pub(crate) struct Slot {
     /// Its key as far as it stays the same: that of a healthy server of this priority.
     pub(crate) base: Key,
     /// Survives changes of the table.
-    pub(crate) cell: Arc<Cell>,
+    pub(crate) cell: Held,
     named: Arc<Named>,
 }
 
@@ -50,12 +53,15 @@ struct Named {
 /// The servers that have one capability.
 #[derive(Debug)]
 struct Having {
-    bit: usize,
+    capability: Arc<str>,
     at: Vec<u32>,
 }
 
+/// So few names are found sooner by looking at each than by a hash.
+const FEW: usize = 8;
+
 impl Slot {
-    pub(crate) fn new(id: ServerId, registration: Registration, cell: Arc<Cell>) -> Self {
+    pub(crate) fn new(id: ServerId, registration: Registration, cell: Held) -> Self {
         let scale = -(f64::from(registration.weight).log2() * f64::from(OCTAVE)).round() as i32;
         let hash = hash::text(&registration.name);
         let base = rank::base(registration.priority);
@@ -76,23 +82,24 @@ impl Table {
     /// A table of `slots`, which stand by ascending id.
     pub(crate) fn new(slots: Vec<Slot>) -> Self {
         let mut positions = HashMap::with_capacity_and_hasher(slots.len(), Folding::default());
-        let mut having: HashMap<Arc<str>, Having, Folding> = HashMap::default();
+        let mut having: Vec<Having> = Vec::new();
+        let mut bits: HashMap<Arc<str>, usize, Folding> = HashMap::default();
         let mut capabilities = vec![Bits::default(); slots.len()];
-        for ((at, slot), bits) in slots.iter().enumerate().zip(&mut capabilities) {
+        for ((at, slot), able) in slots.iter().enumerate().zip(&mut capabilities) {
             let at = at as u32; // ids are 32 bits and stand once each
             positions.insert(slot.id, at);
             for capability in &slot.registration().capabilities {
-                let next = having.len();
-                let entry = having
-                    .entry(capability.clone())
-                    .or_insert_with(|| Having { bit: next, at: Vec::new() });
-                entry.at.push(at);
-                bits.insert(entry.bit);
+                let bit = *bits.entry(capability.clone()).or_insert(having.len());
+                if bit == having.len() {
+                    having.push(Having { capability: capability.clone(), at: Vec::new() });
+                }
+                having[bit].at.push(at);
+                able.insert(bit);
             }
         }
         let mixed_priorities = slots.windows(2).any(|pair| pair[0].base != pair[1].base);
         let (slots, capabilities) = (slots.into(), capabilities.into());
-        Self { slots, capabilities, positions, having, mixed_priorities }
+        Self { slots, capabilities, positions, having, bits, mixed_priorities }
     }
 
     pub(crate) fn slots(&self) -> &[Slot] {
@@ -105,26 +112,37 @@ impl Table {
 
     /// Every capability that some server has, in no order.
     pub(crate) fn capabilities(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.having.keys()
+        self.having.iter().map(|having| &having.capability)
     }
 
     pub(crate) fn knows(&self, capability: &str) -> bool {
-        self.having.contains_key(capability)
+        self.bit(capability).is_some()
+    }
+
+    /// The number of a capability's bit.
+    #[inline]
+    fn bit(&self, capability: &str) -> Option<usize> {
+        if self.having.len() <= FEW {
+            self.having.iter().position(|having| *having.capability == *capability)
+        } else {
+            self.bits.get(capability).copied()
+        }
     }
 
     /// The servers that have all of `required`.
     pub(crate) fn having<C: AsRef<str>>(&self, required: &[C]) -> Candidates<'_> {
         if let [capability] = required {
-            let having = self.having.get(capability.as_ref());
-            return Candidates::At(having.map_or(&[], |having| &having.at));
+            let bit = self.bit(capability.as_ref());
+            return Candidates::At(bit.map_or(&[], |bit| &self.having[bit].at));
         }
         let mut wanted = Bits::default();
         let mut rarest: Option<&Having> = None;
         for capability in required {
-            let Some(having) = self.having.get(capability.as_ref()) else {
+            let Some(bit) = self.bit(capability.as_ref()) else {
                 return Candidates::At(&[]);
             };
-            wanted.insert(having.bit);
+            let having = &self.having[bit];
+            wanted.insert(bit);
             if rarest.is_none_or(|rarest| having.at.len() < rarest.at.len()) {
                 rarest = Some(having);
             }

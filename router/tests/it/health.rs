@@ -135,6 +135,7 @@ fn a_healthy_probe_of_a_healthy_server_changes_nothing() {
     assert!(!healthy(&router, ids[0]), "answering probes does not excuse failing calls");
 }
 
+/// P8, its other half: whatever happens, errors eject no more than the allowed share.
 #[test]
 fn never_more_than_the_allowed_share_is_ejected() {
     let (router, ids) = pool(Config::default().max_ejected_percent(30), 10);
