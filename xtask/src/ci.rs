@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::Failure;
+use crate::alone;
 use crate::command::{Cargo, timed};
 use crate::conformance;
 use crate::fuzz;
@@ -38,6 +39,7 @@ struct Step {
 enum Work {
     Commands(Vec<Cargo>),
     Tidy,
+    Examples,
     Fuzz,
     Conformance,
 }
@@ -65,7 +67,10 @@ fn steps(workspace: &Workspace, nextest: bool) -> Vec<Step> {
     for name in &names {
         benches = benches.arg("--bench").arg(*name);
     }
-    let benches = if names.is_empty() { Vec::new() } else { vec![benches] };
+    let mut benches = if names.is_empty() { Vec::new() } else { vec![benches] };
+    let rivals = Cargo::new("check --locked --benches --manifest-path benchmarks/Cargo.toml");
+    let folder = workspace.target.join("micro").display().to_string();
+    benches.push(rivals.arg("--target-dir").arg(folder));
     vec![
         commands(
             "fmt",
@@ -88,7 +93,12 @@ fn steps(workspace: &Workspace, nextest: bool) -> Vec<Step> {
         commands("tests", "unit and integration tests", vec![tests]),
         commands("doctests", "the examples in the documentation", vec![doctests]),
         commands("alone", "each crate alone, with no default features", alone),
-        commands("benches", "every benchmark once, small", benches),
+        Step {
+            name: "examples",
+            about: "each README's example in a project of its own",
+            work: Work::Examples,
+        },
+        commands("benches", "every benchmark once, small; those beside others compile", benches),
         Step { name: "fuzz", about: "each fuzz target for five seconds", work: Work::Fuzz },
         Step {
             name: "conformance",
@@ -151,6 +161,10 @@ fn carry_out(step: &Step, workspace: &Workspace) -> Result<End, Failure> {
             true => End::Passed,
             false => End::Failed("cargo xtask tidy".to_owned()),
         }),
+        Work::Examples => Ok(match alone::run(workspace)? {
+            true => End::Passed,
+            false => End::Failed("cargo xtask alone".to_owned()),
+        }),
         Work::Fuzz => Ok(match fuzz::briefly(workspace)? {
             true => End::Passed,
             false => End::Failed("cargo xtask ci --step fuzz".to_owned()),
@@ -177,6 +191,7 @@ fn listing(steps: &[Step]) -> String {
         text.push_str(&format!("{:<11} {}\n", step.name, step.about));
         match &step.work {
             Work::Tidy => text.push_str("            cargo xtask tidy\n"),
+            Work::Examples => text.push_str("            cargo xtask alone\n"),
             Work::Fuzz => text.push_str("            cargo xtask fuzz --seconds 5 --seed 1\n"),
             Work::Conformance => text.push_str("            cargo xtask conformance\n"),
             Work::Commands(commands) => {

@@ -1,6 +1,7 @@
 //! Checks and measures toolweir: `cargo xtask ci`, `tidy`, `benchmarks`, `realworld`, `conformance`,
-//! `interop`, `faultmatrix`, `fuzz`, `mutants`.
+//! `interop`, `faultmatrix`, `fuzz`, `mutants`, `alone`.
 
+mod alone;
 mod benchmarks;
 mod ci;
 mod command;
@@ -57,6 +58,8 @@ enum Verb {
     Fuzz(fuzz::Options),
     /// Changes the pure files a little, many times over, and sees whether the tests notice
     Mutants(mutants::Options),
+    /// Runs each README's example in a project that depends on that crate alone
+    Alone,
     /// Checks what no compiler does: layers, names, versions, dependency budgets, stray files
     Tidy,
 }
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Verb::Faultmatrix(options) => faultmatrix::run(&workspace, &options),
         Verb::Fuzz(options) => fuzz::run(&workspace, &options),
         Verb::Mutants(options) => mutants::run(&workspace, &options),
+        Verb::Alone => alone::run(&workspace),
         Verb::Tidy => tidy::run(&workspace),
     });
     match done {

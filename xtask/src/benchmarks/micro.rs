@@ -83,7 +83,7 @@ pub(super) fn run(workspace: &Workspace, options: &Options) -> Result<bool, Fail
 
 fn command(workspace: &Workspace, results: &Path, options: &Options) -> Cargo {
     let target = workspace.target.join("micro").display().to_string();
-    let command = Cargo::new("bench --manifest-path benchmarks/Cargo.toml --target-dir")
+    let command = Cargo::new("bench --locked --manifest-path benchmarks/Cargo.toml --target-dir")
         .env("CRITERION_HOME", results.display().to_string())
         .arg(target)
         .arg("--")

@@ -29,6 +29,12 @@ pub(super) struct Size {
     budget: Option<usize>,
 }
 
+impl Size {
+    pub(super) fn into_parts(self) -> (String, usize, Option<usize>) {
+        (self.package, self.crates, self.budget)
+    }
+}
+
 /// Asks cargo for every product's tree.
 ///
 /// # Errors

@@ -85,6 +85,14 @@ fn place(sources: &Sources, path: &str, found: impl Fn(&str) -> bool) -> String 
     line.map_or_else(|| path.to_owned(), |line| format!("{path}:{}", line + 1))
 }
 
+/// Each product's name, the crates in its tree, and its budget.
+///
+/// # Errors
+/// Fails where cargo cannot resolve a tree.
+pub(crate) fn sizes(workspace: &Workspace) -> Result<Vec<(String, usize, Option<usize>)>, Failure> {
+    Ok(budget::measure(workspace)?.into_iter().map(budget::Size::into_parts).collect())
+}
+
 /// Checks the whole repository and reports every violation; whether there is none.
 ///
 /// # Errors
