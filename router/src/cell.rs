@@ -2,14 +2,15 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use toolweir_core::{Answer, Instant, Outcome, Verdict};
 
 use crate::estimate::{Estimate, OCTAVE};
 use crate::logarithm::number;
-use crate::pool::Pool;
+
+use super::pool::Pool;
+use super::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Where a latency has decayed below this level, of about a microsecond, only the calls in flight count.
 const FLOOR: u32 = 10 * OCTAVE;

@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    all(test, feature = "loom"),
+    allow(clippy::duplicate_mod, reason = "the cell compiles a second time on loom's atomics")
+)]
 
 mod bits;
 mod hash;
@@ -12,10 +16,19 @@ mod routes;
 
 mod cell;
 mod estimate;
+#[cfg(all(test, feature = "loom"))]
+#[expect(dead_code, reason = "the schedules need only a part of the second copy")]
+mod loom_cell;
 mod pool;
+#[cfg(test)]
+mod pool_tests;
 mod rank;
 mod registration;
 mod table;
+
+mod sync {
+    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+}
 
 mod attempt;
 mod explain;
