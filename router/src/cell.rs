@@ -20,6 +20,10 @@ const HEALTHY: u64 = 0;
 /// In `trial_at`: no longer registered, so its health is counted no more.
 const REMOVED: u64 = u64::MAX;
 
+/// In `known`: where the calls that were heard of stand, and which bits are the holds of tables.
+const HEARD: u32 = 32;
+const HELD: u64 = (1 << HEARD) - 1;
+
 /// One server's load and health.
 ///
 /// Alone in its cache line: feedback on one server must not slow down the ranking of another.
@@ -37,10 +41,8 @@ pub(crate) struct Cell {
     latency: AtomicU64,
     /// When it may be tried again, in nanoseconds; or [`HEALTHY`], or [`REMOVED`].
     trial_at: AtomicU64,
-    /// Holds of tables, which are no calls.
-    held: AtomicU32,
-    /// Calls under way that were heard of.
-    heard: AtomicU32,
+    /// In the upper half, calls under way that were heard of; in the lower, holds of tables, which are no calls.
+    known: AtomicU64,
     /// Consecutive ones.
     errors: AtomicU32,
     /// Since it became unhealthy.
@@ -53,8 +55,7 @@ impl Cell {
             pool,
             latency: AtomicU64::new(Estimate::NONE.word()),
             trial_at: AtomicU64::new(HEALTHY),
-            held: AtomicU32::new(0),
-            heard: AtomicU32::new(0),
+            known: AtomicU64::new(0),
             errors: AtomicU32::new(0),
             trials: AtomicU32::new(0),
         }
@@ -70,10 +71,9 @@ impl Cell {
     pub(crate) fn cost(self: &Arc<Self>, pool: &Pool, tick: u32, scale: i32) -> u32 {
         let in_flight = self.in_flight();
         match Estimate::from_word(self.latency.load(Relaxed)).at(tick) {
+            // Neither below zero, because no weight is as far from 1 as the floor, nor above 2³².
             Some(latency) => {
-                let calls = pool.level_after(in_flight);
-                // Neither below zero, because no weight is as far from 1 as the floor, nor above 2³².
-                (latency.max(FLOOR) + calls).wrapping_add_signed(scale)
+                (latency.max(FLOOR) + pool.level_after(in_flight)).wrapping_add_signed(scale)
             }
             None => self.unknown_cost(in_flight, scale),
         }
@@ -100,8 +100,9 @@ impl Cell {
     /// number may be off by one.
     #[inline]
     pub(crate) fn in_flight(self: &Arc<Self>) -> u32 {
-        let holds = Arc::strong_count(self) as u32; // there are far fewer
-        holds.saturating_sub(self.held.load(Relaxed)).saturating_add(self.heard.load(Relaxed))
+        let known = self.known.load(Relaxed);
+        let calls = (Arc::strong_count(self) as u64 + (known >> HEARD)).wrapping_sub(known & HELD);
+        if calls <= u64::from(u32::MAX) { calls as u32 } else { 0 } // below zero, for a moment
     }
 
     pub(crate) fn errors(&self) -> u32 {
@@ -146,12 +147,12 @@ impl Cell {
 
     /// A call was heard of that is under way.
     pub(crate) fn start_heard(&self) {
-        let _ = self.heard.fetch_update(Relaxed, Relaxed, |calls| calls.checked_add(1));
+        let _ = self.known.fetch_update(Relaxed, Relaxed, |known| known.checked_add(1 << HEARD));
     }
 
     /// It ended. Never below zero: a listener may have been added while calls were under way.
     pub(crate) fn end_heard(&self) {
-        let _ = self.heard.fetch_update(Relaxed, Relaxed, |calls| calls.checked_sub(1));
+        let _ = self.known.fetch_update(Relaxed, Relaxed, |known| known.checked_sub(1 << HEARD));
     }
 
     /// Learns from how a call ended that took `elapsed`, of the time `allowed` by its caller.
@@ -278,7 +279,7 @@ pub(crate) struct Held(Arc<Cell>);
 
 impl Held {
     pub(crate) fn new(cell: Arc<Cell>) -> Self {
-        cell.held.fetch_add(1, Relaxed);
+        cell.known.fetch_add(1, Relaxed);
         Self(cell)
     }
 }
@@ -291,7 +292,7 @@ impl Clone for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.held.fetch_sub(1, Relaxed);
+        self.0.known.fetch_sub(1, Relaxed);
     }
 }
 

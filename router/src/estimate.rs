@@ -72,6 +72,7 @@ impl Estimate {
     /// Nothing is known yet.
     pub(crate) const NONE: Self = Self { level: 0, tick: 0 };
 
+    #[inline]
     pub(crate) const fn from_word(word: u64) -> Self {
         Self { level: (word >> 32) as u32, tick: word as u32 }
     }
@@ -81,10 +82,12 @@ impl Estimate {
     }
 
     /// The level of the latency as it counts at `tick`; `None` where nothing is known.
+    #[inline]
     pub(crate) fn at(self, tick: u32) -> Option<u32> {
         (self.level > 0).then(|| self.decayed(tick))
     }
 
+    #[inline]
     fn decayed(self, tick: u32) -> u32 {
         // Wide, so that no product overflows.
         u64::from(self.level).saturating_sub(u64::from(self.age(tick)) * u64::from(FALL)) as u32
@@ -123,9 +126,9 @@ impl Estimate {
     }
 
     /// Ticks since the last observation; none where `tick` is earlier.
+    #[inline]
     fn age(self, tick: u32) -> u32 {
-        let age = tick.wrapping_sub(self.tick);
-        if age > u32::MAX / 2 { 0 } else { age }
+        (tick.wrapping_sub(self.tick) as i32).max(0).unsigned_abs()
     }
 
     /// The later tick: readings of two threads may cross.

@@ -32,6 +32,7 @@ mod sync {
 
 mod attempt;
 mod explain;
+mod picker;
 mod router;
 mod select;
 
@@ -40,6 +41,7 @@ pub use self::{
     config::{Config, InvalidConfig},
     errors::{NoCapableServer, RouteError, UnknownRoute},
     explain::{Explanation, Health, Standing},
+    picker::Picker,
     registration::Registration,
     router::Router,
     routes::{KNOWN_CAPABILITIES, Routes},

@@ -157,7 +157,7 @@ struct First<'t> {
 }
 
 /// So many of a key's last bits say at which place it was found.
-const PLACE_BITS: u32 = SCANNED_MAX.ilog2();
+const PLACE: Key = SCANNED_MAX as Key - 1;
 
 impl<'t> Look<'t> for First<'t> {
     type Found = Option<&'t Slot>;
@@ -175,11 +175,10 @@ impl<'t> Look<'t> for First<'t> {
             let mut best = NOBODY;
             for place in 0..places {
                 if let Some(slot) = get(place) {
-                    let key = judge.key(slot) >> PLACE_BITS << PLACE_BITS | place as u64;
-                    best = best.min(key);
+                    best = best.min(judge.key(slot) & !PLACE | place as u64);
                 }
             }
-            return get((best & ((1 << PLACE_BITS) - 1)) as usize).filter(|_| best != NOBODY);
+            return get((best & PLACE) as usize).filter(|_| best != NOBODY);
         }
         if !sparse && !self.scan_all {
             let (one, other) = two(self.request.random, places);

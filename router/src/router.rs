@@ -10,6 +10,7 @@ use crate::cell::{Cell, Held};
 use crate::errors::{NoCapableServer, RouteError, UnknownRoute};
 use crate::explain::{self, Explanation};
 use crate::hash;
+use crate::picker::Picker;
 use crate::pool::Pool;
 use crate::random::Random;
 use crate::rank::{self, Request};
@@ -296,9 +297,30 @@ impl Router {
     /// [`pick`](Self::pick) at `now`.
     #[must_use]
     pub fn pick_at<C: AsRef<str>>(&self, capabilities: &[C], now: Instant) -> Option<Attempt> {
-        let table = self.table.load();
-        let first = rank::first(&table, &table.having(capabilities), self.request(now, 1));
+        self.pick_in(&self.table.load(), capabilities, now)
+    }
+
+    /// A pick among the servers of this table.
+    pub(crate) fn pick_in<C: AsRef<str>>(
+        &self,
+        table: &Table,
+        capabilities: &[C],
+        now: Instant,
+    ) -> Option<Attempt> {
+        let first = rank::first(table, &table.having(capabilities), self.request(now, 1));
         first.map(|slot| Attempt::new(slot.id, Arc::clone(&slot.cell), now))
+    }
+
+    /// [`pick`](Self::pick) for these capabilities, bound once: for one owner, and cheaper.
+    pub fn picker<C: Into<Arc<str>>>(
+        &self,
+        capabilities: impl IntoIterator<Item = C>,
+    ) -> Picker<'_> {
+        Picker::new(self, &self.table, capabilities.into_iter().map(Into::into).collect())
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
     }
 
     /// Begins a call at this server; `None` where it is not registered.

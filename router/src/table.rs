@@ -133,7 +133,10 @@ impl Table {
     pub(crate) fn having<C: AsRef<str>>(&self, required: &[C]) -> Candidates<'_> {
         if let [capability] = required {
             let bit = self.bit(capability.as_ref());
-            return Candidates::At(bit.map_or(&[], |bit| &self.having[bit].at));
+            let at: &[u32] = bit.map_or(&[], |bit| &self.having[bit].at);
+            // Where all have it, their positions say nothing.
+            let all = at.len() == self.slots.len();
+            return if all { Candidates::All } else { Candidates::At(at) };
         }
         let mut wanted = Bits::default();
         let mut rarest: Option<&Having> = None;

@@ -1,6 +1,7 @@
 //! One server picked by latency and load, and told how the call went.
 //!
-//! tower's balancer is asked whether it is ready, called, and its response is read, which is what tells it; its services
+//! Both are bound to one set of servers, and each thread of ours has a picker of its own; `by name` looks the capability up each
+//! time. tower's balancer is asked whether it is ready, called, and its response is read, which is what tells it; its services
 //! answer at once. On two threads it stands behind a mutex, since it takes `&mut self`.
 
 use std::convert::Infallible;
@@ -25,6 +26,16 @@ pub(crate) fn all(c: &mut Criterion) {
         let row = format!("router-{servers}-servers");
         let router = ours(servers);
         both(c, &row, "toolweir", || {
+            let mut now = Instant::from_nanos(3_700_000_000_000);
+            let mut picker = router.picker(["github"]);
+            move || {
+                now = now + STEP;
+                if let Some(attempt) = black_box(&mut picker).pick_at(now) {
+                    attempt.succeed(now + STEP);
+                }
+            }
+        });
+        one(c, &row, "toolweir, by name", || {
             let (mut now, router) = (Instant::from_nanos(3_700_000_000_000), &router);
             move || {
                 now = now + STEP;

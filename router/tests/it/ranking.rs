@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use toolweir_core::{RANKED_MAX, ServerId};
-use toolweir_router::{Config, Registration};
+use toolweir_router::{Config, Registration, Router};
 
 use crate::support::*;
 
@@ -200,7 +200,7 @@ fn one_healthy_server_among_many_is_found() {
 #[test]
 fn one_seed_gives_one_sequence() {
     let firsts = |seed| {
-        let router = toolweir_router::Router::new(Config::default().seed(seed)).unwrap();
+        let router = Router::new(Config::default().seed(seed)).unwrap();
         fill(&router, 20);
         (0..50).map(|_| router.rank_at(&["x"], START)).collect::<Vec<_>>()
     };
@@ -285,4 +285,33 @@ fn the_largest_and_the_smallest_cost_keep_their_order() {
     assert!(costs[1] < 0.001, "{costs:?}");
     assert!((costs[2] / (86_400e3 * 1001.0 * 1000.0) - 1.0).abs() < 1e-3, "{costs:?}");
     drop(busy);
+}
+
+/// A picker keeps the table that it last saw, and must not keep it any longer than that.
+#[test]
+fn a_picker_picks_as_the_router_does_and_sees_every_change() {
+    let config = || Config::default().seed(3);
+    let (one, other) = (Router::new(config()).unwrap(), Router::new(config()).unwrap());
+    let ids = [&one, &other].map(|router| fill(router, 12));
+    assert_eq!(ids[0], ids[1]);
+    let mut picker = other.picker(["x"]);
+    for step in 0..200 {
+        let now = at(step * 10);
+        if step == 100 {
+            assert!(one.remove(ids[0][3]) && other.remove(ids[0][3]));
+            one.add("new", ["x"]);
+            other.add("new", ["x"]);
+        }
+        let (here, there) = (one.pick_at(&["x"], now).unwrap(), picker.pick_at(now).unwrap());
+        assert_eq!(here.server(), there.server(), "step {step}");
+        here.succeed(now + ms(step % 7));
+        there.succeed(now + ms(step % 7));
+    }
+    for id in &ids[0] {
+        other.remove(*id);
+    }
+    let new = picker.pick_at(at(9000)).unwrap().server();
+    assert!(!ids[0].contains(&new));
+    assert!(other.remove(new));
+    assert!(picker.pick_at(at(9000)).is_none());
 }
