@@ -240,3 +240,30 @@ fn a_verdict_of_an_older_generation_is_not_counted_in_the_new_window() {
         });
     }
 }
+
+/// A thread begins a generation's count while another looks.
+#[test]
+fn what_a_thread_counted_before_is_not_seen_in_a_new_generation() {
+    for window in [Window::calls(4), Window::time(Duration::from_secs(10))] {
+        let config = Config::default().failures(1).window(window);
+        every_schedule(2, move || {
+            let machine = machine(&config);
+            for _ in 0..2 {
+                let call = admit(&machine, at(0)).expect("closed");
+                machine.succeed(call, || at(0));
+            }
+            half_open(&machine);
+            let probe = admit(&machine, at(60)).expect("the probe");
+            machine.settle(probe, Ending::Success, at(60));
+            let call = admit(&machine, at(60)).expect("closed");
+            let other = {
+                let machine = Arc::clone(&machine);
+                thread::spawn(move || machine.snapshot(at(60)).window.expect("there is one").calls)
+            };
+            machine.succeed(call, || at(60));
+            let seen = other.join().expect("joined");
+            assert!(seen <= 1, "{seen} calls");
+            assert_eq!(machine.snapshot(at(60)).window.expect("there is one").calls, 1);
+        });
+    }
+}

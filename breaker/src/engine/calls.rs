@@ -128,3 +128,17 @@ impl Stripe {
         self.good.store(1, Ordering::Release);
     }
 }
+
+// Not on loom's atomics, which work only inside of a schedule.
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::*;
+
+    /// Where a generation ends between a look at the word and the count.
+    #[test]
+    fn a_call_of_an_older_generation_changes_no_count() {
+        let (window, mut tally) = CallWindow::new(10);
+        assert!(window.good(0) && window.good(1) && window.good(1) && window.good(0));
+        assert_eq!(window.sums(&mut tally, 1).calls, 2);
+    }
+}

@@ -148,3 +148,35 @@ impl TimeTally {
         *self = Self::default();
     }
 }
+
+// Not on loom's atomics, which work only inside of a schedule.
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::*;
+
+    /// Counts a good call at each of `times` in a window of 1,000 with slices of 100, and looks at `now`.
+    fn check(times: &[u64], now: u64, calls: u64) {
+        let (window, tally) = TimeWindow::new(1_000);
+        assert!(times.iter().all(|time| window.good(0, *time)));
+        assert_eq!(window.sums(&tally, 0, now).calls, calls, "{times:?} at {now}");
+    }
+
+    #[test]
+    fn a_call_counts_in_the_slice_of_its_time() {
+        check(&[0, 99], 999, 2);
+        check(&[0, 99], 1_000, 0);
+        check(&[0, 100], 1_000, 1);
+        check(&[50, 110], 1_000, 1);
+        check(&[50, 150, 60], 150, 3); // a clock that goes back
+        check(&[50, 150, 60], 1_000, 1);
+        check(&[50, 1_050], 1_050, 1);
+    }
+
+    /// Where a generation ends between a look at the word and the count.
+    #[test]
+    fn a_call_of_an_older_generation_changes_no_count() {
+        let (window, tally) = TimeWindow::new(1_000);
+        assert!(window.good(0, 5) && window.good(1, 5) && window.good(1, 5) && window.good(0, 5));
+        assert_eq!(window.sums(&tally, 1, 5).calls, 2);
+    }
+}
