@@ -403,6 +403,7 @@ mod tests {
             (49.0, raised),
             (10.0, None),
             (62.0, None), // above, but not well
+            (62.5, None), // nor at the edge
             (63.0, resolved),
             (51.0, None),
             (0.0, raised),
