@@ -108,10 +108,10 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
                 self.put_back(work);
                 Poll::Pending
             }
-            Ok(Poll::Ready(outcome)) => Poll::Ready(self.finish(outcome, work)),
+            Ok(Poll::Ready(outcome)) => Poll::Ready(self.finish(outcome, work, place)),
             Err(panic) => {
                 drop_quietly(panic);
-                Poll::Ready(self.finish((self.panicked)(), work))
+                Poll::Ready(self.finish((self.panicked)(), work, place))
             }
         }
     }
@@ -145,14 +145,17 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
         wake(wakers);
     }
 
-    fn finish(&self, outcome: T, work: Work<T>) -> T {
+    fn finish(&self, outcome: T, work: Work<T>, place: usize) -> T {
         // The work goes first: whoever sees the outcome finds the flight out of its table.
         drop_quietly(work);
         let outcome = self.outcome.get_or_init(|| outcome).clone();
         let mut state = self.lock();
         state.stage = Stage::Done;
+        // Whoever polled has the outcome already: most flights have nobody else to wake.
+        let own = state.waiters.places[place].take();
         let wakers = state.waiters.wakers();
         drop(state);
+        drop(own);
         wake(wakers);
         outcome
     }
