@@ -73,9 +73,13 @@ impl Matrix {
         let Some(why) = told(&self.outcome(row, Way::Through(near, far), step)) else {
             return Verdict::Ok;
         };
+        let direct = |transport| told(&self.direct(row, transport, step));
         let lacking = [near, far].into_iter().find_map(|transport| {
-            let why = told(&self.direct(row, transport, step))?;
-            Some(format!("direct over {}, too: {why}", transport.name()))
+            let why = direct(transport)?;
+            let everywhere = Transport::ALL.into_iter().all(|it| direct(it).as_ref() == Some(&why));
+            let over =
+                if everywhere { String::new() } else { format!(" over {}", transport.name()) };
+            Some(format!("direct{over}, too: {why}"))
         });
         lacking.map_or(Verdict::Worse(why), Verdict::Absent)
     }
