@@ -57,6 +57,19 @@ pub trait Server: Send + Sync {
         None
     }
 
+    /// Lets go of the connection, and of the process where it has one, until the next call begins anew: to be asked
+    /// for where no call is in flight. Says whether there was anything to let go of; what was ends by `deadline`, in the
+    /// background.
+    async fn rest(&self, deadline: Instant) -> bool {
+        let _ = deadline;
+        false
+    }
+
+    /// How long it is left alone yet, where it failed so often in a row that it is tried more seldom than usual.
+    fn quarantined(&self) -> Option<std::time::Duration> {
+        None
+    }
+
     /// Ends the connection and what belongs to it by `deadline`; calls after this fail as closed.
     async fn close(&self, deadline: Instant) {
         let _ = deadline;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use toolweir_core::{Call, Error, Instant, Kind, Reply, Server, ServerInfo};
 use toolweir_wire::{Endpoint, HttpServer, Options, Program, StdioServer};
 
-use crate::config::{self, Config, Setting, Transport};
+use crate::config::{self, Config, Setting, Start, StateDir, Transport};
 use crate::endpoint::{Around, Origin};
 use crate::handlers::Handlers;
 use crate::orchestrator::{BuildError, Builder, Member};
@@ -46,6 +46,9 @@ impl Builder {
                 })?;
         }
         builder.handlers = Some(handlers);
+        if let Some(StateDir::At(folder)) = &settings.state_dir {
+            builder.state_dir = Some(folder.value().into());
+        }
         for server in config.servers.iter().filter(|server| !server.disabled) {
             builder.members.push(member(config, server));
         }
@@ -131,6 +134,12 @@ fn member(config: &Config, server: &config::Server) -> Member {
             let percent = hedge.budget.unwrap_or(member.hedge_percent);
             member = member.hedge(percent);
         }
+    }
+    if policies.start == Some(Start::Lazy) {
+        member = member.lazy();
+    }
+    if let Some(idle) = policies.idle_stop {
+        member = member.idle_stop(idle);
     }
     if let Some(timeout) = policies.timeout {
         member.timeout = timeout;

@@ -44,6 +44,17 @@ impl Listing {
         *tools = annotated.into();
     }
 
+    /// Lists that were kept; `None` where one is missing or holds what it cannot.
+    pub(crate) fn read(list: impl Fn(Kind) -> Option<RawJson>) -> Option<Self> {
+        let mut listing = Self::default();
+        for kind in Kind::ALL {
+            let items = list(kind)?;
+            let items = items.items().map(|item| Item::read(kind, item.to_json()));
+            listing.items[kind.index()] = items.collect::<Option<Vec<_>>>()?.into();
+        }
+        Some(listing)
+    }
+
     /// The same, without what the tools' annotations claim.
     pub(crate) fn without_claims(&self) -> Self {
         let mut listing = self.clone();

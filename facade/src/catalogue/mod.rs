@@ -3,9 +3,11 @@
 mod item;
 mod listing;
 mod merge;
+mod shelf;
 
 pub(crate) use self::{
     item::{Item, Kind},
     listing::{Fetched, Listing, is_list_changed},
     merge::{Catalogue, Source},
+    shelf::{Place, Shelf},
 };

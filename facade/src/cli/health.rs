@@ -62,9 +62,12 @@ pub(crate) async fn health(
     let dashboard: Value = serde_json::from_slice(&body)
         .map_err(|error| Failure::unexpected(format!("{url}: {error}")))?;
     output.result(&dashboard, text);
-    let degraded = dashboard["upstreams"]
-        .as_array()
-        .is_some_and(|servers| servers.iter().any(|server| server["health_status"] == "unhealthy"));
+    let degraded = dashboard["upstreams"].as_array().is_some_and(|servers| {
+        servers.iter().any(|server| {
+            ["unhealthy", "quarantined"]
+                .contains(&server["health_status"].as_str().unwrap_or_default())
+        })
+    });
     Ok(if degraded { ExitCode::from(7) } else { ExitCode::SUCCESS })
 }
 

@@ -1,6 +1,7 @@
 //! `toolweir serve`: the gateway.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +48,11 @@ pub(crate) async fn serve(
     // Whoever cannot listen need not start servers.
     let access = access(&config);
     let bound = if stdio { None } else { Some(bind(address).await?) };
-    let orchestrator = source::start(&config)?;
+    let mut builder = source::builder(&config)?;
+    if let (None, Some(folder)) = (&settings.state_dir, state_dir()) {
+        builder = builder.state_dir(folder);
+    }
+    let orchestrator = builder.start()?;
     let service = Service::new(Arc::new(orchestrator.clone())).access(access.clone());
     let admin = match settings.admin {
         Some(address) => match admin(address, access, &orchestrator).await {
@@ -91,6 +96,13 @@ pub(crate) async fn serve(
     telling.abort();
     end(&orchestrator, admin, &mut signals).await;
     code
+}
+
+/// Where what servers list is kept unless it is configured: `$XDG_CACHE_HOME/toolweir`, or else `~/.cache/toolweir`.
+fn state_dir() -> Option<PathBuf> {
+    let folder = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let caches = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    caches.map(|caches| caches.join("toolweir"))
 }
 
 /// Takes the file up again when it changes, and at SIGHUP, which is then no signal to end.

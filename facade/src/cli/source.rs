@@ -71,6 +71,9 @@ pub(crate) async fn wait(
 fn line(server: &ServerReport, after: Duration) -> String {
     let name = &server.name;
     let seconds = after.as_secs_f64();
+    if server.health_status == Readiness::Resting {
+        return format!("  {name}: is started when it is needed, {} tools", server.tools.len());
+    }
     match &server.reason {
         Some(reason) => {
             let reason = reason.strip_prefix(&format!("{name}: ")).unwrap_or(reason);

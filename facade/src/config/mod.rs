@@ -44,10 +44,12 @@ mod walk;
 pub use self::diagnostics::{ConfigErrors, Problem, Severity, Warning};
 pub use self::keys::keys;
 pub use self::load::Config;
-pub use self::policies::{Breaker, Cache, Concurrency, Hedge, Policies, RateLimit, Retry, Setting};
+pub use self::policies::{
+    Breaker, Cache, Concurrency, Hedge, Policies, RateLimit, Retry, Setting, Start,
+};
 pub use self::raw::Raw;
 pub use self::secret::{Secret, Text};
 pub use self::servers::{Server, ToolPolicy};
-pub use self::settings::{Alerts, Handler, Route, Settings, needs_token};
+pub use self::settings::{Alerts, Handler, Route, Settings, StateDir, needs_token};
 pub use self::source::Place;
 pub use self::transport::{Http, HttpKind, Stdio, Transport};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jsonc_parser::ast::{Object, Value};
 
 use super::diagnostics::Severity;
-use super::walk::{Fields, Walk};
+use super::walk::{Fields, Walk, span};
 
 /// The longest time that may be configured: a day.
 pub(super) const DAY: u64 = 24 * 3600 * 1000;
@@ -114,6 +114,20 @@ pub struct Policies {
     pub hedge: Setting<Hedge>,
     /// `timeoutMs`: the deadline of a call.
     pub timeout: Option<Duration>,
+    /// `start`: at once where not mentioned.
+    pub start: Option<Start>,
+    /// `idleStopMs`: let go of where no call has needed it for so long; never where it is 0 or not mentioned.
+    pub idle_stop: Option<Duration>,
+}
+
+/// When a server is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Start {
+    /// `eager`: at once.
+    Eager,
+    /// `lazy`: when a call first needs it, where what it lists is known from before.
+    Lazy,
 }
 
 impl<T: Copy> Setting<T> {
@@ -164,6 +178,8 @@ impl Policies {
                 .hedge
                 .over(base.hedge, |own, base| Hedge { budget: own.budget.or(base.budget) }),
             timeout: self.timeout.or(base.timeout),
+            start: self.start.or(base.start),
+            idle_stop: self.idle_stop.or(base.idle_stop),
         }
     }
 
@@ -192,6 +208,23 @@ impl Policies {
             timeout: fields
                 .get("timeoutMs")
                 .and_then(|value| walk.millis(value, "timeoutMs", 1..=DAY)),
+            start: fields.get("start").and_then(|value| start(walk, value)),
+            idle_stop: fields
+                .get("idleStopMs")
+                .and_then(|value| walk.millis(value, "idleStopMs", 0..=DAY)),
+        }
+    }
+}
+
+fn start(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Start> {
+    let text = walk.filled(value, "start")?;
+    match text.value() {
+        "eager" => Some(Start::Eager),
+        "lazy" => Some(Start::Lazy),
+        _ => {
+            walk.error(span(value), "`start` must be `eager` or `lazy`")
+                .help("`lazy` starts a server when a call first needs it");
+            None
         }
     }
 }

@@ -115,6 +115,11 @@ fn server(walk: &mut Walk<'_>, property: &ObjectProp<'_>) -> Option<Server> {
         tools: fields.get("tools").map(|value| tools(walk, value)).unwrap_or_default(),
         place: walk.place(at),
     };
+    if let (Some(Transport::Http(_)), Some(_), Some(at)) =
+        (&server.transport, server.policies.idle_stop, fields.key("idleStopMs"))
+    {
+        walk.warn(at, "`idleStopMs` has no effect on a server that is a URL").help("remove it");
+    }
     fields.finish(walk, Severity::Warning, &format!("the server `{}`", clean(name)));
     walk.unset = Severity::Error;
     Some(server)

@@ -10,7 +10,7 @@ use jsonc_parser::ast::{Object, Value};
 use super::diagnostics::Severity;
 use super::policies::{DAY, Policies, Setting};
 use super::raw::Raw;
-use super::secret::Secret;
+use super::secret::{Secret, Text};
 use super::source::Place;
 use super::walk::{Fields, Walk, clean, span};
 use crate::handlers::Handlers;
@@ -41,6 +41,8 @@ pub struct Settings {
     pub connect_timeout: Option<Duration>,
     /// `shutdownGraceMs`: how long calls in flight get once the gateway is told to end.
     pub shutdown_grace: Option<Duration>,
+    /// `stateDir`: where what servers list is kept; `toolweir serve` has a folder of its own where it is not given.
+    pub state_dir: Option<StateDir>,
     /// `alerts`: when to raise one.
     pub alerts: Alerts,
 }
@@ -59,6 +61,7 @@ impl Settings {
             ("allowedHosts", self.allowed_hosts != new.allowed_hosts),
             ("allowedOrigins", self.allowed_origins != new.allowed_origins),
             ("shutdownGraceMs", self.shutdown_grace != new.shutdown_grace),
+            ("stateDir", self.state_dir != new.state_dir),
             ("alerts", self.alerts != new.alerts),
             ("cache", size(self).unwrap_or_default() != size(new).unwrap_or_default()),
         ];
@@ -88,6 +91,16 @@ pub struct Handler {
     pub handler: Raw,
     /// Where it stands.
     pub place: Place,
+}
+
+/// Where what servers list is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StateDir {
+    /// `false`: nowhere.
+    Off,
+    /// In this folder.
+    At(Text),
 }
 
 /// Thresholds; what is not given keeps its default.
@@ -139,11 +152,24 @@ pub(super) fn read(walk: &mut Walk<'_>, object: &Object<'_>) -> Settings {
         shutdown_grace: fields
             .get("shutdownGraceMs")
             .and_then(|value| walk.millis(value, "shutdownGraceMs", 0..=DAY)),
+        state_dir: fields.get("stateDir").and_then(|value| state_dir(walk, value)),
         alerts: fields.get("alerts").map(|value| alerts(walk, value)).unwrap_or_default(),
     };
     listeners(walk, &mut fields, &settings);
     fields.finish(walk, Severity::Error, "`toolweir`");
     settings
+}
+
+fn state_dir(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<StateDir> {
+    match value {
+        Value::BooleanLit(literal) if !literal.value => Some(StateDir::Off),
+        Value::BooleanLit(_) => {
+            walk.error(span(value), "`stateDir` must be a folder, or false")
+                .help("name a folder, or remove it");
+            None
+        }
+        value => walk.filled(value, "stateDir").map(StateDir::At),
+    }
 }
 
 fn address(walk: &mut Walk<'_>, value: &Value<'_>, what: &str) -> Option<SocketAddr> {

@@ -29,7 +29,7 @@ pub(crate) use self::origin::{Around, Origin};
 pub(crate) use self::panics::{bounded, caught};
 pub(crate) use self::turn::Turn;
 use self::vitals::Vitals;
-use crate::catalogue::{Item, Listing};
+use crate::catalogue::{Item, Listing, Place};
 
 /// A call ends after so many times its server's timeout, whatever signs of life there are.
 const TOTAL: u32 = 10;
@@ -46,6 +46,8 @@ pub(crate) struct Endpoint {
     /// Where the server comes from, and all that was said of it, in words that differ where anything does.
     pub(crate) origin: Origin,
     pub(crate) terms: String,
+    /// Where its lists are kept.
+    pub(crate) place: Option<Arc<Place>>,
     /// Another, or none, takes its place: its supervisor ends.
     pub(crate) retired: CancellationToken,
     /// Nobody has it any more.
@@ -77,6 +79,8 @@ pub(crate) enum Status {
     /// Not tried yet.
     Starting,
     Up(Arc<ServerInfo>),
+    /// Let go of, or not started yet; the next call has it begin.
+    Resting,
     Down(Error),
 }
 
@@ -108,6 +112,10 @@ pub(crate) struct Settings {
     pub(crate) retry_percent: u8,
     /// At how many percent of its calls another server may be asked too, because this one is slow.
     pub(crate) hedge_percent: u8,
+    /// It is not started before a call needs it, where its lists are known.
+    pub(crate) lazy: bool,
+    /// It is let go of when no call has needed it for so long.
+    pub(crate) idle_stop: Option<Duration>,
 }
 
 impl Endpoint {
@@ -116,7 +124,7 @@ impl Endpoint {
         name: Arc<str>,
         server: Arc<dyn Server>,
         settings: Settings,
-        (origin, terms): (Origin, String),
+        (origin, terms, place): (Origin, String, Option<Arc<Place>>),
     ) -> Self {
         let gone = CancellationToken::new();
         Self {
@@ -125,6 +133,7 @@ impl Endpoint {
             server,
             origin,
             terms,
+            place,
             retired: CancellationToken::new(),
             _gone: gone.clone().drop_guard(),
             gone,
@@ -137,6 +146,12 @@ impl Endpoint {
             vitals: Vitals::default(),
             paused_until: AtomicU64::new(0),
         }
+    }
+
+    /// Takes up what was kept of its lists.
+    pub(crate) fn recall(&self, (listing, info): (Listing, ServerInfo)) {
+        self.set_listing(listing, true);
+        self.vitals.set_up(Arc::new(info));
     }
 
     /// Cancelled when no call and nothing else has this any more.
@@ -212,7 +227,7 @@ impl Endpoint {
             timed.peer = Some(alive.clone());
         }
         let flight = Flight::start(self, &timed, observers, now);
-        let _begun = self.vitals.begin();
+        let _begun = self.vitals.begin().await;
         let silent = async {
             match &alive {
                 Some(alive) => alive.silent(self.settings.timeout).await,
@@ -342,7 +357,7 @@ impl Endpoint {
         match &status {
             Status::Up(info) => self.vitals.set_up(info.clone()),
             Status::Down(_) => self.vitals.set_down(),
-            Status::Starting => {}
+            Status::Starting | Status::Resting => {}
         }
         *self.status.write().unwrap_or_else(std::sync::PoisonError::into_inner) = status;
     }

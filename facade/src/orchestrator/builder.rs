@@ -1,6 +1,7 @@
 //! Putting an orchestrator together, from a configuration or from code.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -18,9 +19,9 @@ use super::fan::Levels;
 use super::reload::Counts;
 use super::step::{Hosts, Step};
 use super::subscriptions::Subscriptions;
-use super::view::View;
+use super::view::{self, View};
 use super::{Inner, Orchestrator, supervise};
-use crate::catalogue::Catalogue;
+use crate::catalogue::Shelf;
 use crate::endpoint::{Around, Endpoint, Origin, ToolRule};
 use crate::handlers::Handlers;
 
@@ -70,6 +71,7 @@ pub struct Builder {
     pub(crate) handlers: Option<Handlers>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) watchdog: Option<Watchdog>,
+    pub(crate) state_dir: Option<PathBuf>,
 }
 
 /// A server to be registered, and what holds for it.
@@ -91,6 +93,8 @@ pub struct Member {
     pub(crate) retry_percent: u8,
     pub(crate) hedge_percent: u8,
     pub(crate) tools: BTreeMap<String, ToolRule>,
+    pub(crate) lazy: bool,
+    pub(crate) idle_stop: Option<Duration>,
 }
 
 impl Member {
@@ -120,6 +124,8 @@ impl Member {
             retry_percent: RETRY_PERCENT,
             hedge_percent: HEDGE_PERCENT,
             tools: BTreeMap::new(),
+            lazy: false,
+            idle_stop: None,
         }
     }
 
@@ -222,6 +228,23 @@ impl Member {
     #[must_use]
     pub fn hedge(mut self, budget_percent: u8) -> Self {
         self.hedge_percent = budget_percent.min(100);
+        self
+    }
+
+    /// Starts it when a call first needs it, where its lists are known from [`Builder::state_dir`]; where they are not it
+    /// is started at once, to be listed.
+    #[must_use]
+    pub fn lazy(mut self) -> Self {
+        self.lazy = true;
+        self
+    }
+
+    /// Lets go of it, which ends a child process, when no call has needed it for `time`, nobody subscribes to a
+    /// resource there, and it has begun no task; the next call has it begin again. Never under a call. A server of your own decides in
+    /// [`Server::rest`] what that means.
+    #[must_use]
+    pub fn idle_stop(mut self, time: Duration) -> Self {
+        self.idle_stop = Some(time).filter(|time| !time.is_zero());
         self
     }
 
@@ -344,6 +367,14 @@ impl Builder {
         self
     }
 
+    /// Keeps in this folder what configured servers list, so that an orchestrator that is started again lists it before
+    /// they are there. Off unless given.
+    #[must_use]
+    pub fn state_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(folder.into());
+        self
+    }
+
     /// Checks everything that [`start`](Self::start) would refuse, and starts nothing.
     ///
     /// # Errors
@@ -379,12 +410,13 @@ impl Builder {
         let endpoints: Arc<[_]> =
             steps.into_iter().map(|step| step.endpoint(&router, &observers)).collect();
         let view = View {
+            catalogue: view::catalogue(&endpoints),
             endpoints,
-            catalogue: Catalogue::default(),
             handlers: Arc::new(self.handlers.unwrap_or_else(Handlers::builtin)),
             connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
         };
         let (untried, _) = watch::channel(0);
+        let (unlisted, _) = watch::channel(0);
         Ok(Orchestrator(Arc::new(Inner {
             view: ArcSwap::from_pointee(view),
             router,
@@ -398,7 +430,9 @@ impl Builder {
             server_tasks: Arc::default(),
             levels: Levels::default(),
             untried,
+            unlisted,
             watchdog: self.watchdog,
+            state_dir: self.state_dir,
             starting: supervise::starting(),
             reloading: Mutex::new(()),
             reloads: Counts::default(),
@@ -431,6 +465,7 @@ impl Builder {
         let around = Around {
             connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
             watchdog: self.watchdog.clone(),
+            shelf: self.state_dir.clone().map(|folder| Arc::new(Shelf::new(folder))),
         };
         let mut steps = Vec::with_capacity(self.members.len());
         for member in self.members.drain(..) {

@@ -19,6 +19,7 @@ mod supervise;
 mod tasks;
 mod view;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -69,8 +70,12 @@ struct Inner {
     levels: fan::Levels,
     /// How many servers have not been tried yet.
     untried: watch::Sender<usize>,
+    /// How many of them have no lists from before either.
+    unlisted: watch::Sender<usize>,
     /// Ends children where this process is killed.
     watchdog: Option<Watchdog>,
+    /// Where lists are kept.
+    state_dir: Option<PathBuf>,
     /// Turns for servers that start.
     starting: Arc<Semaphore>,
     /// One reload at a time.

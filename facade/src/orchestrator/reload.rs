@@ -106,6 +106,7 @@ impl Orchestrator {
         }
         let view = self.0.view.load_full();
         builder.watchdog.clone_from(&self.0.watchdog);
+        builder.state_dir.clone_from(&self.0.state_dir);
         let steps = builder.prepare(&view.endpoints)?;
         let routes = self.0.router.set_routes(builder.router);
         routes.map_err(super::builder::setting("toolweir", "router"))?;

@@ -20,6 +20,10 @@ pub enum Readiness {
     Starting,
     /// Connected, or reached by its last probe.
     Healthy,
+    /// Not running, because nothing has needed it: the next call has it begin.
+    Resting,
+    /// It failed so often in a row that it is left alone for a while; see the reason.
+    Quarantined,
     /// Not reached at the last attempt; it is tried again in the background.
     Unhealthy,
 }
@@ -39,6 +43,9 @@ pub struct ServerReport {
     /// Why not, where it cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// How long it is left alone yet, in milliseconds, where it is quarantined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_in_ms: Option<u64>,
     /// Its breaker: `closed`, `open`, `half_open`; absent where it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaker: Option<&'static str>,
@@ -176,7 +183,13 @@ fn server_report(catalogue: &Catalogue, endpoint: &Endpoint) -> ServerReport {
     let (health_status, reason, info) = match endpoint.status() {
         Status::Starting => (Readiness::Starting, None, None),
         Status::Up(info) => (Readiness::Healthy, None, Some(info)),
+        Status::Resting => (Readiness::Resting, None, endpoint.vitals.info()),
         Status::Down(error) => (Readiness::Unhealthy, Some(error.to_string()), None),
+    };
+    let quarantined = endpoint.server.quarantined();
+    let health_status = match quarantined {
+        Some(_) if health_status == Readiness::Unhealthy => Readiness::Quarantined,
+        _ => health_status,
     };
     ServerReport {
         name: endpoint.name.to_string(),
@@ -184,6 +197,7 @@ fn server_report(catalogue: &Catalogue, endpoint: &Endpoint) -> ServerReport {
         health_status,
         is_listed: endpoint.is_listed(),
         reason,
+        retry_in_ms: quarantined.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
         breaker: endpoint.settings.breakers.server.as_ref().map(|breaker| breaker.state().name()),
         failing_tools: endpoint
             .listing

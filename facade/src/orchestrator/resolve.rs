@@ -141,6 +141,10 @@ impl Orchestrator {
     fn with_resources(&self) -> Vec<Arc<Endpoint>> {
         let offers = |endpoint: &&Arc<Endpoint>| match endpoint.status() {
             Status::Up(info) => info.capabilities.member("resources").is_some(),
+            Status::Resting => {
+                let info = endpoint.vitals.info();
+                info.is_some_and(|info| info.capabilities.member("resources").is_some())
+            }
             _ => false,
         };
         self.view().endpoints.iter().filter(offers).cloned().collect()

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use toolweir_breaker::{Breaker, Breakers as Keyed};
-use toolweir_core::{Clock, Event, Observer, Server, ServerId, ServerRef, TokioClock};
+use toolweir_core::{Clock, Event, Observer, Server, ServerId, ServerInfo, ServerRef, TokioClock};
 use toolweir_ratelimit::{Bucket, Gate};
 use toolweir_router::{Registration, Router};
 
 use super::builder::{BuildError, Member, setting};
+use crate::catalogue::{Listing, Place};
 use crate::endpoint::{Around, Breakers, Endpoint, Origin, Settings};
 
 /// One server's step.
@@ -26,6 +27,8 @@ pub(super) struct Made {
     origin: Origin,
     terms: String,
     settings: Settings,
+    place: Option<Arc<Place>>,
+    kept: Option<(Listing, ServerInfo)>,
     /// What it replaces.
     pub(super) old: Option<Arc<Endpoint>>,
     /// Whether what it replaces is reached in the same way.
@@ -81,9 +84,27 @@ impl Step {
             attempts: member.attempts,
             retry_percent: member.retry_percent,
             hedge_percent: member.hedge_percent,
+            lazy: member.lazy,
+            idle_stop: member.idle_stop,
         };
+        let place = match old.filter(|_| is_same) {
+            Some(old) => old.place.clone(),
+            None => member.origin.place(&name, around).map(Arc::new),
+        };
+        // What runs already knows better.
+        let kept = place.as_ref().filter(|_| !is_same).and_then(|place| place.load());
         let (origin, old) = (member.origin, old.cloned());
-        Ok(Self::Make(Box::new(Made { name, server, origin, terms, settings, old, is_same })))
+        Ok(Self::Make(Box::new(Made {
+            name,
+            server,
+            origin,
+            terms,
+            settings,
+            place,
+            kept,
+            old,
+            is_same,
+        })))
     }
 
     /// Carries it out as far as the router is concerned.
@@ -110,10 +131,13 @@ impl Step {
         let mut settings = made.settings;
         let breaker = settings.breakers.server.take();
         settings.breakers.server = breaker.map(|breaker| heard(breaker, id, &made.name, observers));
-        let identity = (made.origin, made.terms);
+        let identity = (made.origin, made.terms, made.place);
         let endpoint = Endpoint::new(id, made.name, made.server, settings, identity);
         if let Some(old) = &made.old {
             endpoint.inherit(old, made.is_same);
+        }
+        if let Some(kept) = made.kept {
+            endpoint.recall(kept);
         }
         Arc::new(endpoint)
     }
@@ -139,6 +163,8 @@ fn terms(member: &Member) -> String {
         retry_percent,
         hedge_percent,
         tools,
+        lazy,
+        idle_stop,
     } = member;
     let guards = (
         breaker,
@@ -151,7 +177,7 @@ fn terms(member: &Member) -> String {
         retry_percent,
         hedge_percent,
     );
-    format!("{:?}", (capabilities, prefix, trusted, guards, ttl, cached, tools))
+    format!("{:?}", (capabilities, prefix, trusted, guards, ttl, cached, tools, lazy, idle_stop))
 }
 
 /// The breakers of hosts, which several servers may share.

@@ -62,6 +62,11 @@ impl Subscriptions {
         Ok(Held { subscriptions: self, uri: uri.clone(), entry })
     }
 
+    /// Whether anybody subscribes to a resource of `server`.
+    pub(super) fn any_of(&self, server: ServerId) -> bool {
+        self.table().values().any(|entry| entry.is_at(server))
+    }
+
     /// What `server` must be told again after its return.
     pub(super) fn of(&self, server: ServerId) -> Renewals {
         let table = self.table();

@@ -35,6 +35,8 @@ const STARTING_MAX: usize = 8;
 const STARTING_TURN: Duration = Duration::from_secs(10);
 /// How many probes in a row a server may miss while it works on calls.
 const BUSY_PROBES: u32 = 3;
+/// How long a server that is let go of has to end.
+const REST_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a server has to take the level of its log messages.
 const LEVEL_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -121,7 +123,7 @@ impl Orchestrator {
             connect_timeout: self.view().connect_timeout,
             starting: self.0.starting.clone(),
             renews,
-            untried: Some(Untried::of(&self.0)),
+            untried: Some(Untried::of(&self.0, endpoint)),
             _ear: ear,
         };
         let (stop, retired) = (self.0.stop.clone(), endpoint.retired.clone());
@@ -134,14 +136,14 @@ impl Orchestrator {
         });
     }
 
-    /// Waits until `enough` holds or every server has been tried once, `patience` after the start at the latest.
+    /// Waits until `enough` holds or every server has been tried once or is known from before, `patience` after the start at the latest.
     pub(super) async fn settled(&self, patience: Duration, enough: impl Fn() -> bool) {
-        if *self.0.untried.borrow() == 0 {
+        if *self.0.unlisted.borrow() == 0 {
             return;
         }
-        let mut untried = self.0.untried.subscribe();
+        let mut unlisted = self.0.unlisted.subscribe();
         let latest = self.0.started + patience;
-        let all = untried.wait_for(|count| *count == 0 || enough());
+        let all = unlisted.wait_for(|count| *count == 0 || enough());
         tokio::select! {
             _ = tokio::time::timeout_at(latest.into_std().into(), all) => {}
             () = self.0.stop.cancelled() => {}
@@ -155,7 +157,7 @@ impl Inner {
         let (healthy, reason) = match &status {
             Status::Up(_) => (true, "connected".to_owned()),
             Status::Down(error) => (false, error.to_string()),
-            Status::Starting => return,
+            Status::Starting | Status::Resting => return,
         };
         if healthy && matches!(endpoint.status(), Status::Down(_)) {
             tracing::info!(server = &*endpoint.name, "available again");
@@ -189,20 +191,58 @@ pub(super) struct Supervisor {
 }
 
 /// A server that has not been tried yet, for those who wait for all.
-pub(super) struct Untried(Weak<Inner>);
+pub(super) struct Untried {
+    inner: Weak<Inner>,
+    /// Its lists are not known from before.
+    unlisted: bool,
+}
 
 impl Untried {
-    fn of(inner: &Arc<Inner>) -> Self {
+    fn of(inner: &Arc<Inner>, endpoint: &Endpoint) -> Self {
+        let unlisted = !endpoint.is_listed();
         inner.untried.send_modify(|count| *count += 1);
-        Self(Arc::downgrade(inner))
+        if unlisted {
+            inner.unlisted.send_modify(|count| *count += 1);
+        }
+        Self { inner: Arc::downgrade(inner), unlisted }
     }
 }
 
 impl Drop for Untried {
     fn drop(&mut self) {
-        if let Some(inner) = self.0.upgrade() {
+        if let Some(inner) = self.inner.upgrade() {
+            if self.unlisted {
+                inner.unlisted.send_modify(|count| *count = count.saturating_sub(1));
+            }
             inner.untried.send_modify(|count| *count = count.saturating_sub(1));
         }
+    }
+}
+
+/// Why a server is not watched any more.
+enum End {
+    Lost,
+    Idle,
+}
+
+/// Since when no call has begun.
+struct Quiet {
+    begun: u64,
+    since: Instant,
+}
+
+/// A server is being let go of; calls that begin meanwhile go on when this is dropped.
+struct Leaving<'a>(&'a Endpoint, bool);
+
+impl Leaving<'_> {
+    fn done(mut self, rests: bool) {
+        self.1 = rests;
+    }
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.vitals.left(self.1);
     }
 }
 
@@ -216,6 +256,11 @@ impl Supervisor {
     pub(super) async fn run(mut self) {
         let mut pause = FIRST_PAUSE;
         let mut untried = self.untried.take();
+        if self.endpoint.settings.lazy && self.endpoint.is_listed() {
+            self.endpoint.vitals.sleep();
+            untried = None;
+            self.rest().await;
+        }
         loop {
             // Taken before, so that a loss during the attempt counts.
             Signals::take(&self.signals.lost);
@@ -227,11 +272,14 @@ impl Supervisor {
                     let is_back = self.renews || untried.is_none();
                     tokio::select! {
                         biased;
-                        lost = self.look_after(&mut untried) => {
-                            if lost.is_none() {
-                                return;
+                        end = self.look_after(&mut untried) => match end {
+                            Some(End::Lost) => {}
+                            Some(End::Idle) => {
+                                self.rest().await;
+                                continue;
                             }
-                        }
+                            None => return,
+                        },
                         () = self.remind(is_back) => {}
                     }
                     if began.elapsed() < FIRST_PAUSE {
@@ -287,8 +335,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Lists and watches a connected server until it is lost (`Some`) or the orchestrator is gone (`None`).
-    async fn look_after(&self, untried: &mut Option<Untried>) -> Option<()> {
+    /// Lists and watches a connected server until it is lost or let go of (`Some`) or the orchestrator is gone (`None`).
+    async fn look_after(&self, untried: &mut Option<Untried>) -> Option<End> {
         Signals::take(&self.signals.lists_changed);
         let failed = self.refresh(false).await?;
         *untried = None;
@@ -346,22 +394,28 @@ impl Supervisor {
         if let Some(error) = failure.as_ref().filter(|_| !failed_before) {
             tracing::warn!(server = &*self.endpoint.name, %error, "a list could not be fetched; the last known stays");
         }
-        self.endpoint.set_listing(listing, has_tools);
         let inner = self.inner.upgrade()?;
+        if let (Some(place), true, None) = (&self.endpoint.place, has_tools, &failure) {
+            let (place, listing) = (place.clone(), listing.clone());
+            let info = info.clone();
+            inner.tasks.spawn_blocking(move || place.keep(&listing, &info));
+        }
+        self.endpoint.set_listing(listing, has_tools);
         inner.merge();
-        inner.untried.send_modify(|_| {}); // those who wait for a name look again
+        inner.unlisted.send_modify(|_| {}); // those who wait for a name look again
         Some(failure.is_some())
     }
 
-    async fn watch(&self, mut failed: bool) -> Option<()> {
+    async fn watch(&self, mut failed: bool) -> Option<End> {
         let mut listed = Instant::now();
         let mut retry = LIST_RETRY[0];
         let mut next_lists = failed.then(|| listed + retry);
         let mut next_probe = listed + PROBE_EVERY;
         let mut seen = Seen { answers: self.endpoint.vitals.answers(), missed: 0 };
+        let mut quiet = Quiet { begun: self.endpoint.vitals.begun(), since: listed };
         loop {
             if Signals::take(&self.signals.lost) {
-                return Some(());
+                return Some(End::Lost);
             }
             if Signals::take(&self.signals.lists_changed) {
                 let soon = listed + LIST_PAUSE;
@@ -373,6 +427,11 @@ impl Supervisor {
                 failed = self.refresh(failed).await?;
                 listed = Instant::now();
                 next_lists = failed.then(|| listed + retry);
+            } else if self.idles(&mut quiet, now) {
+                if self.let_go(&quiet).await? {
+                    return Some(End::Idle);
+                }
+                quiet.since = now;
             } else if next_probe <= now {
                 next_probe = now + PROBE_EVERY;
                 if self.probe(&mut seen).await && self.note_return()? {
@@ -380,6 +439,11 @@ impl Supervisor {
                 }
             } else {
                 let next = next_lists.map_or(next_probe, |next| next.min(next_probe));
+                let next = self
+                    .endpoint
+                    .settings
+                    .idle_stop
+                    .map_or(next, |idle| next.min(quiet.since + idle));
                 tokio::select! {
                     () = self.signals.wake.notified() => {}
                     () = tokio::time::sleep_until(next) => {}
@@ -391,6 +455,45 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// Whether no call has been in flight for as long as the server need not be kept.
+    fn idles(&self, quiet: &mut Quiet, now: Instant) -> bool {
+        let Some(idle) = self.endpoint.settings.idle_stop else { return false };
+        let (begun, in_flight) = (self.endpoint.vitals.begun(), self.endpoint.vitals.in_flight());
+        if begun != quiet.begun || in_flight > 0 {
+            *quiet = Quiet { begun, since: now };
+        }
+        now >= quiet.since + idle
+    }
+
+    /// Lets go of the server, unless a call came, somebody waits to hear of a resource there, or it has tasks.
+    async fn let_go(&self, quiet: &Quiet) -> Option<bool> {
+        let inner = self.inner.upgrade()?;
+        let is_needed = inner.subscriptions.any_of(self.endpoint.id)
+            || inner.watched_tasks.any_of(self.endpoint.id)
+            || inner.server_tasks.any_of(&self.endpoint.name);
+        if is_needed || !is_up(&self.endpoint.status()) {
+            return Some(false);
+        }
+        drop(inner);
+        if !self.endpoint.vitals.leave(quiet.begun) {
+            return Some(false);
+        }
+        let leaving = Leaving(&self.endpoint, false);
+        let deadline = TokioClock.now() + REST_PATIENCE;
+        let resting = async { Ok(self.endpoint.server.rest(deadline).await) };
+        let rests = bounded(deadline, resting).await.unwrap_or(false);
+        leaving.done(rests);
+        Some(rests)
+    }
+
+    /// Waits until a call begins.
+    async fn rest(&self) {
+        self.endpoint.set_status(Status::Resting);
+        tracing::debug!(server = &*self.endpoint.name, "rests until it is called");
+        self.endpoint.vitals.woken().await;
+        self.endpoint.set_status(Status::Starting);
     }
 
     /// Holds the server to be up again; says whether it was down.

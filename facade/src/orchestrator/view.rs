@@ -80,7 +80,7 @@ impl Inner {
     }
 }
 
-fn catalogue(endpoints: &[Arc<Endpoint>]) -> Catalogue {
+pub(super) fn catalogue(endpoints: &[Arc<Endpoint>]) -> Catalogue {
     let listings: Vec<_> = endpoints.iter().map(|endpoint| endpoint.listing.load_full()).collect();
     let hints: Vec<_> =
         endpoints.iter().map(|endpoint| move |item: &Item| endpoint.hints(item)).collect();

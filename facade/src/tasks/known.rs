@@ -35,6 +35,11 @@ impl Known {
         self.owners.insert(name, owner.clone());
     }
 
+    /// Whether a task of `server` is remembered; nobody tells when it is over.
+    pub(super) fn any_of(&self, server: &str) -> bool {
+        self.order.iter().any(|(known, _)| **known == *server)
+    }
+
     pub(super) fn owner(&self, server: &str, own: &str) -> Option<Principal> {
         self.owners.get(&(Arc::from(server), Arc::from(own))).cloned()
     }

@@ -92,6 +92,11 @@ impl Tasks {
         Names { tasks: self.clone(), server: server.clone(), principal: principal.clone() }
     }
 
+    /// Whether `server` may have a task that somebody will ask for.
+    pub(crate) fn any_of(&self, server: &str) -> bool {
+        self.known().any_of(server)
+    }
+
     /// What a server says of a task, as its owner knows it; `None` where nobody here is known to own it.
     pub(crate) fn told(&self, server: &str, notification: &Notification) -> Option<Notification> {
         let params = notification.params.as_ref()?;

@@ -14,6 +14,10 @@ use super::{unreachable, until};
 const SOUND_AFTER: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// After so many failures in a row what has a process is left alone for longer.
+const CRASH_LOOP: u32 = 6;
+const FIRST_QUARANTINE: Duration = Duration::from_secs(60);
+const LONGEST_QUARANTINE: Duration = Duration::from_secs(600);
 
 /// What can be kept.
 pub(super) trait Ends: Send + Sync + 'static {
@@ -28,6 +32,8 @@ type Outcome<C> = Option<Result<Arc<C>, Error>>;
 /// One connection of type `C`.
 #[derive(Debug)]
 pub(super) struct Keeper<C> {
+    /// Whether each attempt costs a process, so that a crash loop is left alone.
+    is_process: bool,
     state: Mutex<State<C>>,
 }
 
@@ -55,8 +61,63 @@ impl Drop for AbortOnDrop {
 
 impl<C: Ends> Keeper<C> {
     pub(super) fn new() -> Arc<Self> {
+        Self::of(false)
+    }
+
+    /// Keeps what runs in a process: after a series of failures that is no accident, it is tried seldom.
+    pub(super) fn of_process() -> Arc<Self> {
+        Self::of(true)
+    }
+
+    fn of(is_process: bool) -> Arc<Self> {
         let idle = State::Idle { failures: 0, not_before: Instant::now(), last: None };
-        Arc::new(Self { state: Mutex::new(idle) })
+        Arc::new(Self { is_process, state: Mutex::new(idle) })
+    }
+
+    /// How long it is left alone yet, where it is in a crash loop.
+    pub(super) fn quarantined(&self) -> Option<Duration> {
+        match &*self.state() {
+            State::Idle { failures, not_before, .. }
+                if self.is_process && *failures >= CRASH_LOOP =>
+            {
+                Some(not_before.saturating_duration_since(Instant::now()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Lets go of the connection, if there is one, as if none had been made yet.
+    pub(super) fn rest(&self) -> Option<Arc<C>> {
+        let mut state = self.state();
+        let State::Up { connection, .. } = &*state else { return None };
+        let connection = connection.clone();
+        *state = State::Idle { failures: 0, not_before: Instant::now(), last: None };
+        Some(connection)
+    }
+
+    fn idle(&self, failures: u32, last: Option<Error>) -> State<C> {
+        let pause = if self.is_process && failures >= CRASH_LOOP {
+            let times = 1 << (failures - CRASH_LOOP).min(8);
+            FIRST_QUARANTINE.saturating_mul(times).min(LONGEST_QUARANTINE)
+        } else {
+            FIRST_PAUSE.saturating_mul(1 << (failures.clamp(1, 8) - 1)).min(LONGEST_PAUSE)
+        };
+        State::Idle { failures, not_before: Instant::now() + jittered(pause), last }
+    }
+
+    /// The last failure, as those see it who come during the pause after it.
+    fn refusal(&self, failures: u32, not_before: Instant, last: &Error) -> Error {
+        let error = unreachable(last.clone());
+        if !self.is_process || failures < CRASH_LOOP {
+            return error;
+        }
+        let seconds = not_before.saturating_duration_since(Instant::now()).as_secs();
+        let details = error.details().map_or_else(String::new, |details| format!(": {details}"));
+        Error::new(Kind::Unreachable)
+            .message(format!(
+                "failed {failures} times in a row, tried again in {seconds} s{details}"
+            ))
+            .caused_by(error)
     }
 
     fn state(&self) -> MutexGuard<'_, State<C>> {
@@ -91,7 +152,7 @@ impl<C: Ends> Keeper<C> {
                 State::Connecting { outcome, .. } => outcome.clone(),
                 State::Idle { failures, not_before, last } => {
                     if let (Some(last), true) = (last, Instant::now() < *not_before) {
-                        return Err(unreachable(last.clone()));
+                        return Err(self.refusal(*failures, *not_before, last));
                     }
                     let failures = *failures;
                     let (sender, outcome) = watch::channel(None);
@@ -126,12 +187,12 @@ impl<C: Ends> Keeper<C> {
         *state = match result {
             // It may have ended before anyone could notice: `lose` knows only what is up.
             Ok(connection) => match connection.ended() {
-                Some(error) => idle(failures + 1, Some(error)),
+                Some(error) => self.idle(failures + 1, Some(error)),
                 None => {
                     State::Up { connection: connection.clone(), failures, since: Instant::now() }
                 }
             },
-            Err(error) => idle(failures + 1, Some(error.clone())),
+            Err(error) => self.idle(failures + 1, Some(error.clone())),
         };
     }
 
@@ -148,7 +209,7 @@ impl<C: Ends> Keeper<C> {
                 *state = if failures <= 1 {
                     State::Idle { failures, not_before: Instant::now(), last: Some(error.clone()) }
                 } else {
-                    idle(failures, Some(error.clone()))
+                    self.idle(failures, Some(error.clone()))
                 };
                 true
             }
@@ -198,11 +259,6 @@ impl<C: Ends> Drop for Finishing<C> {
     }
 }
 
-fn idle<C>(failures: u32, last: Option<Error>) -> State<C> {
-    let pause = FIRST_PAUSE.saturating_mul(1 << (failures.clamp(1, 8) - 1)).min(LONGEST_PAUSE);
-    State::Idle { failures, not_before: Instant::now() + jittered(pause), last }
-}
-
 /// Between 50 % and 100 % of `pause`, so that many servers that were lost together do not come back together.
 fn jittered(pause: Duration) -> Duration {
     let mut byte = [0_u8; 1];
@@ -240,6 +296,43 @@ mod tests {
         assert!(keeper.get(None, panics).await.unwrap_err().is_unsent());
         tokio::time::advance(FIRST_PAUSE).await;
         assert_eq!(*keeper.get(None, || async { Ok(Arc::new(1)) }).await.unwrap(), 1);
+    }
+
+    /// FAULTS 3: a crash loop is left alone, says so, and is tried again; one success ends it.
+    #[tokio::test(start_paused = true)]
+    async fn a_crash_loop_is_quarantined_and_tried_again() {
+        let (keeper, attempts) = (Keeper::<u8>::of_process(), Arc::new(AtomicU32::new(0)));
+        let tries = async || {
+            for _ in 0..3_600 {
+                tokio::time::advance(Duration::from_secs(1)).await;
+                let _ = keeper.get(None, || fails(&attempts)).await;
+            }
+            attempts.swap(0, Ordering::SeqCst)
+        };
+        let first_hour = tries().await;
+        assert!((12..=24).contains(&first_hour), "{first_hour}");
+        let later = tries().await;
+        assert!((6..=12).contains(&later), "every five to ten minutes: {later}");
+        let left = keeper.quarantined().unwrap();
+        assert!(left <= LONGEST_QUARANTINE);
+        let error = keeper.get(None, || fails(&attempts)).await.unwrap_err();
+        assert!(error.is_unsent() && error.to_string().contains("times in a row"), "{error}");
+        tokio::time::advance(LONGEST_QUARANTINE).await;
+        let up = keeper.get(None, || async { Ok(Arc::new(1)) }).await.unwrap();
+        assert!(keeper.quarantined().is_none());
+        tokio::time::advance(SOUND_AFTER).await;
+        assert!(keeper.lose(&up, &Error::new(Kind::Disconnected)));
+        assert_eq!(*keeper.get(None, || async { Ok(Arc::new(2)) }).await.unwrap(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_rests_is_made_again_at_once() {
+        let keeper = Keeper::<u8>::of_process();
+        assert!(keeper.rest().is_none());
+        let first = keeper.get(None, || async { Ok(Arc::new(1)) }).await.unwrap();
+        assert!(Arc::ptr_eq(&keeper.rest().unwrap(), &first));
+        assert!(!keeper.lose(&first, &Error::new(Kind::Closed)), "its end is no loss");
+        assert_eq!(*keeper.get(None, || async { Ok(Arc::new(2)) }).await.unwrap(), 2);
     }
 
     fn fails(

@@ -7,6 +7,7 @@ mod failing;
 mod left;
 mod listeners;
 mod policies;
+mod resting;
 mod routing;
 mod servers;
 mod tools;
@@ -64,6 +65,8 @@ const EFFECTS: &[(&str, fn())] = &[
     ("mcpServers.*.retry.budgetPercent", failing::a_server_can_do_without_a_second_attempt),
     ("mcpServers.*.serverUrl", transport::the_url_is_called),
     ("mcpServers.*.timeoutMs", policies::a_servers_own_timeout_holds),
+    ("mcpServers.*.idleStopMs", resting::a_server_that_nobody_needs_is_ended),
+    ("mcpServers.*.start", resting::a_lazy_server_is_started_by_its_first_call),
     ("mcpServers.*.tools", tools::a_tool_can_be_described),
     ("mcpServers.*.tools.*.hints", tools::a_tool_can_be_described),
     ("mcpServers.*.tools.*.hints.destructive", tools::destructive_is_told_to_clients),
@@ -115,6 +118,9 @@ const EFFECTS: &[(&str, fn())] = &[
     ("toolweir.retry.budgetPercent", failing::the_attempts_hold),
     ("toolweir.routes", routing::a_route_leads_to_a_capability),
     ("toolweir.shutdownGraceMs", listeners::the_grace_holds),
+    ("toolweir.idleStopMs", resting::servers_that_nobody_needs_are_ended),
+    ("toolweir.start", resting::lazy_servers_are_started_by_their_first_calls),
+    ("toolweir.stateDir", resting::lists_are_kept),
     ("toolweir.timeoutMs", policies::the_timeout_holds),
     ("toolweir.token", listeners::a_token_is_asked_for),
 ];

@@ -12,6 +12,7 @@ mod life;
 mod limits;
 mod lists;
 mod reload;
+mod resting;
 mod retries;
 mod scripted;
 mod stale;

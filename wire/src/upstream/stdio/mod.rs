@@ -9,6 +9,7 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -104,7 +105,7 @@ impl StdioServer {
             children: TaskTracker::new(),
             legacy_only: AtomicBool::new(false),
         };
-        Self(Arc::new(Inner { recipe: Arc::new(recipe), keeper: Keeper::new() }))
+        Self(Arc::new(Inner { recipe: Arc::new(recipe), keeper: Keeper::of_process() }))
     }
 
     async fn connection(&self, deadline: Option<Instant>) -> Result<Arc<Connection>, Error> {
@@ -237,6 +238,17 @@ impl Server for StdioServer {
     /// The running child's process id, which is also its group's.
     fn process_id(&self) -> Option<u32> {
         self.0.keeper.current()?.process_id()
+    }
+
+    /// Ends the child; the next call starts another.
+    async fn rest(&self, deadline: Instant) -> bool {
+        let Some(connection) = self.0.keeper.rest() else { return false };
+        self.0.recipe.children.spawn(async move { connection.close(deadline).await });
+        true
+    }
+
+    fn quarantined(&self) -> Option<Duration> {
+        self.0.keeper.quarantined()
     }
 
     async fn close(&self, deadline: Instant) {
