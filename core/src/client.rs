@@ -109,4 +109,9 @@ pub trait Peer: Send + Sync + fmt::Debug {
         params: Option<RawJson>,
         deadline: Instant,
     ) -> Result<RawJson, Error>;
+
+    /// The way back to the same caller that outlives the call; `None` where there is none, as for clients of 2026-07-28.
+    fn lasting(&self) -> Option<Arc<dyn Peer>> {
+        None
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Call, Error, Instant, Notification, RawJson, Reply};
+use crate::{Call, Client, Error, Instant, Notification, RawJson, Reply};
 
 /// Answers MCP calls: a child process, an HTTP endpoint, a part of this program, or a whole gateway.
 ///
@@ -45,6 +45,17 @@ pub trait Server: Send + Sync {
     /// Takes a notification from a client (such as `notifications/roots/list_changed`).
     async fn notify(&self, notification: Notification) {
         let _ = notification;
+    }
+
+    /// Takes a notification of this client; where it is not told from others, as [`notify`](Self::notify) does.
+    async fn notify_from(&self, client: &Arc<Client>, notification: Notification) {
+        let _ = client;
+        self.notify(notification).await;
+    }
+
+    /// Takes note that `client` has gone for good: what is held for it alone can end. Never waits.
+    fn forget(&self, client: &Arc<Client>) {
+        let _ = client;
     }
 
     /// Tells `subscriber` from now on what the server says without being asked. Subscribers are held weakly.
@@ -123,4 +134,6 @@ pub enum ServerMessage {
     Disconnected(Error),
     /// A notification that belongs to no call, such as `notifications/tools/list_changed`.
     Notification(Notification),
+    /// The same for one client alone: for its session, or, of 2026-07-28, for whatever its principal listens with.
+    ToClient(Arc<Client>, Notification),
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use toolweir_core::{Call, Error, Instant, Kind, Reply, Server, ServerInfo};
-use toolweir_wire::{Endpoint, HttpServer, Options, Program, StdioServer};
+use toolweir_wire::{Endpoint, HttpServer, Options, Owner, Program, StdioServer};
 
 use crate::config::{self, Config, Setting, Start, StateDir, Transport};
 use crate::endpoint::{Around, Origin};
 use crate::handlers::Handlers;
+use crate::isolated::{Isolated, Isolation};
 use crate::orchestrator::{BuildError, Builder, Member};
 
 impl Builder {
@@ -180,12 +181,45 @@ fn gate(given: &config::Concurrency) -> toolweir_ratelimit::GateConfig {
     gate
 }
 
+/// A server, and what gives each client an instance of it where that is asked for.
+pub(crate) struct Reached {
+    pub(crate) server: Arc<dyn Server>,
+    pub(crate) isolated: Option<Arc<Isolated>>,
+}
+
+impl Reached {
+    /// The `server` of an entry; `sibling` makes another instance of it for one client.
+    fn new(
+        name: &Arc<str>,
+        entry: &config::Server,
+        server: Arc<dyn Server>,
+        sibling: impl Fn(Owner) -> Arc<dyn Server> + Send + Sync + 'static,
+    ) -> Self {
+        let Some(given) = entry.isolate else { return Self { server, isolated: None } };
+        let mut bounds = Isolation::default();
+        if matches!(entry.transport, Some(Transport::Http(_))) {
+            bounds = bounds.sessions_only();
+        }
+        if let Some(max) = given.max {
+            bounds = bounds.max(usize::try_from(max.get()).unwrap_or(usize::MAX));
+        }
+        if let Some(idle) = given.idle {
+            bounds = bounds.idle(idle);
+        }
+        Self::isolated(Isolated::new(name.clone(), server, Box::new(sibling), bounds))
+    }
+
+    pub(crate) fn isolated(isolated: Arc<Isolated>) -> Self {
+        Self { server: isolated.clone(), isolated: Some(isolated) }
+    }
+}
+
 /// The server that an entry of the configuration speaks of.
 pub(crate) fn transport(
     name: &Arc<str>,
     server: &config::Server,
     around: &Around,
-) -> Result<Arc<dyn Server>, Error> {
+) -> Result<Reached, Error> {
     let options = Options::default().connect_timeout(around.connect_timeout);
     Ok(match &server.transport {
         Some(Transport::Stdio(stdio)) => {
@@ -200,16 +234,20 @@ pub(crate) fn transport(
             if let Some(watchdog) = &around.watchdog {
                 program = program.watched_by(watchdog);
             }
-            Arc::new(StdioServer::new(name.clone(), program, options))
+            let one = StdioServer::new(name.clone(), program, options);
+            let shared = Arc::new(one.clone());
+            Reached::new(name, server, shared, move |owner| Arc::new(one.sibling(owner)))
         }
         Some(Transport::Http(http)) => {
             let mut endpoint = Endpoint::new(http.url.value())?;
             for (header, value) in &http.headers {
                 endpoint = endpoint.header(header, value.expose())?;
             }
-            Arc::new(HttpServer::new(name.clone(), endpoint, options)?)
+            let one = HttpServer::new(name.clone(), endpoint, options)?;
+            let shared = Arc::new(one.clone());
+            Reached::new(name, server, shared, move |owner| Arc::new(one.sibling(owner)))
         }
-        _ => Arc::new(Nowhere(name.clone())),
+        _ => Reached { server: Arc::new(Nowhere(name.clone())), isolated: None },
     })
 }
 

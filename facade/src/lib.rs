@@ -7,6 +7,7 @@ mod configured;
 pub mod demo;
 mod endpoint;
 pub mod handlers;
+mod isolated;
 mod orchestrator;
 mod pages;
 mod policy;
@@ -16,6 +17,7 @@ pub use toolweir_core as core;
 pub use toolweir_wire as wire;
 
 pub use self::{
+    isolated::Isolation,
     orchestrator::{
         BuildError, Builder, Candidate, Effects, Explained, Member, Occupancy, Orchestrator,
         Readiness, Reloaded, Rule, ServerReport, Standing,

@@ -32,6 +32,7 @@ pub(crate) enum Why {
     GoesOn,
     NotThisMethod,
     CacheOff,
+    Isolated,
     NoTime,
     Kept(Duration),
     ServersTime,
@@ -85,6 +86,7 @@ pub(crate) fn share(endpoint: &Endpoint, call: &Call) -> Decision {
         return no(Why::GoesOn);
     }
     match effect(call.hints) {
+        Why::ReadsOnly if endpoint.settings.isolated.is_some() => no(Why::Isolated),
         Why::ReadsOnly if !endpoint.settings.cached => no(Why::CacheOff),
         // Progress goes to the caller whose call it is: one that asked for it shares no call merely because another
         // asks the same at this moment.
@@ -153,6 +155,7 @@ impl fmt::Display for Why {
             Self::GoesOn => "it goes on with an exchange that one server began",
             Self::NotThisMethod => "requests of its kind are not",
             Self::CacheOff => "the configuration switches the cache off for this server",
+            Self::Isolated => "each client has an instance of its own there",
             Self::NoTime => {
                 "the configuration gives no `ttlMs` for it; only for the time that the server itself states"
             }

@@ -15,6 +15,8 @@ struct Checked {
     ok: bool,
     servers: Vec<String>,
     disabled: Vec<String>,
+    /// Those of which each client has an instance of its own.
+    isolated: Vec<String>,
     warnings: usize,
 }
 
@@ -30,11 +32,20 @@ pub(crate) fn check(source: &Source, output: Output) -> Result<ExitCode, Failure
         ok: true,
         servers: names(false),
         disabled: names(true),
+        isolated: config
+            .servers
+            .iter()
+            .filter(|server| server.isolate.is_some() && !server.disabled)
+            .map(|server| server.name.clone())
+            .collect(),
         warnings: warnings.len(),
     };
     output.result(&checked, |checked| {
         let mut text =
             format!("ok: {} servers: {}", checked.servers.len(), checked.servers.join(", "));
+        if !checked.isolated.is_empty() {
+            text.push_str(&format!("; one for each client: {}", checked.isolated.join(", ")));
+        }
         if !checked.disabled.is_empty() {
             text.push_str(&format!("; disabled: {}", checked.disabled.join(", ")));
         }

@@ -102,6 +102,12 @@ pub(crate) fn text(dashboard: &Value) -> String {
             number("p99_duration_ms", 2),
         ));
     }
+    for server in dashboard["upstreams"].as_array().into_iter().flatten() {
+        if let Some(count) = server["instances"].as_u64() {
+            let name = text_of(&server["name"]);
+            lines.push(format!("isolated: {name}: clients with an instance of their own: {count}"));
+        }
+    }
     for alert in dashboard["active_alerts"].as_array().into_iter().flatten() {
         lines.push(format!(
             "alert: {} {} ({})",

@@ -46,6 +46,9 @@ fn text(listed: &Listed) -> String {
         if let Some(version) = &server.protocol_version {
             text.push_str(&format!(", MCP {version}"));
         }
+        if server.instances.is_some() {
+            text.push_str(", one for each client");
+        }
         text.push_str(")\n");
         if let Some(reason) = &server.reason {
             text.push_str(&format!("  {reason}\n"));

@@ -349,7 +349,12 @@ fn own_cache(walk: &mut Walk<'_>, object: &Object<'_>) -> Cache {
     cache(walk, object)
 }
 
-fn positive(walk: &mut Walk<'_>, value: &Value<'_>, what: &str, most: u32) -> Option<NonZeroU32> {
+pub(super) fn positive(
+    walk: &mut Walk<'_>,
+    value: &Value<'_>,
+    what: &str,
+    most: u32,
+) -> Option<NonZeroU32> {
     let number = walk.integer(value, what, 1..=u64::from(most))?;
     u32::try_from(number).ok().and_then(NonZeroU32::new)
 }

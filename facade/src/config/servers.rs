@@ -1,13 +1,14 @@
 //! The servers, as clients name them.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use jsonc_parser::ast::{ObjectProp, Value};
 use toolweir_core::Hints;
 
 use super::diagnostics::Severity;
-use super::policies::{DAY, Policies};
+use super::policies::{DAY, Policies, Setting, positive};
 use super::source::Place;
 use super::transport::{self, Transport};
 use super::walk::{Fields, Walk, clean, span};
@@ -26,6 +27,8 @@ pub struct Server {
     pub prefix: String,
     /// `trusted`: what it says of its tools is believed.
     pub trusted: bool,
+    /// `isolate`: each client has a child, or an upstream session, of its own.
+    pub isolate: Option<Isolate>,
     /// `disabled`: as if it were not there.
     pub disabled: bool,
     /// What holds for this server alone; see [`Config::policies`](super::Config::policies).
@@ -44,6 +47,16 @@ pub struct ToolPolicy {
     pub hints: Hints,
     /// `ttlMs`: its results are kept for so long.
     pub ttl: Option<Duration>,
+}
+
+/// What `isolate` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Isolate {
+    /// `max`: how many clients may have one at once.
+    pub max: Option<NonZeroU32>,
+    /// `idleMs`: it ends when it was not used for so long.
+    pub idle: Option<Duration>,
 }
 
 impl Server {
@@ -110,6 +123,7 @@ fn server(walk: &mut Walk<'_>, property: &ObjectProp<'_>) -> Option<Server> {
             .unwrap_or_default(),
         prefix: prefix.unwrap_or_else(|| name.to_owned()),
         trusted: flag(walk, &mut fields, "trusted"),
+        isolate: fields.get("isolate").and_then(|value| isolate(walk, value)),
         disabled,
         policies: Policies::read_own(walk, &mut fields),
         tools: fields.get("tools").map(|value| tools(walk, value)).unwrap_or_default(),
@@ -119,6 +133,15 @@ fn server(walk: &mut Walk<'_>, property: &ObjectProp<'_>) -> Option<Server> {
         (&server.transport, server.policies.idle_stop, fields.key("idleStopMs"))
     {
         walk.warn(at, "`idleStopMs` has no effect on a server that is a URL").help("remove it");
+    }
+    if server.isolate.is_some() {
+        let kept = server.tools.iter().any(|(_, policy)| policy.ttl.is_some());
+        let useless = [("cache", matches!(server.policies.cache, Setting::On(_))), ("tools", kept)];
+        for (key, _) in useless.into_iter().filter(|(_, is_given)| *is_given) {
+            let Some(at) = fields.key(key) else { continue };
+            walk.warn(at, format!("with `isolate`, `{key}` keeps no reply"))
+                .help("one client's reply is never another's there: remove it, or `isolate`");
+        }
     }
     fields.finish(walk, Severity::Warning, &format!("the server `{}`", clean(name)));
     walk.unset = Severity::Error;
@@ -142,6 +165,41 @@ fn prefix(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<String> {
         return None;
     }
     Some(text.value().to_owned())
+}
+
+/// `"client"`, or an object that says so and sets the bounds.
+fn isolate(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Isolate> {
+    if value.as_string_lit().is_some() {
+        let text = walk.text(value, "isolate")?;
+        return by_client(walk, value, text.value()).then(Isolate::default);
+    }
+    let Some(object) = value.as_object() else {
+        walk.error(span(value), "`isolate` must be \"client\", or an object with its bounds")
+            .help("write `\"client\"`, or `{ \"by\": \"client\", \"max\": 16 }`");
+        return None;
+    };
+    let mut fields = Fields::new(object);
+    let by = fields.get("by");
+    let text = by.and_then(|by| Some((by, walk.text(by, "by")?)));
+    let is_known = text.is_some_and(|(by, text)| by_client(walk, by, text.value()));
+    if by.is_none() {
+        walk.error(span(value), "`isolate` does not say what has an instance of its own")
+            .help("add `\"by\": \"client\"`");
+    }
+    let isolate = Isolate {
+        max: fields.get("max").and_then(|value| positive(walk, value, "max", 1_000)),
+        idle: fields.get("idleMs").and_then(|value| walk.millis(value, "idleMs", 1..=DAY)),
+    };
+    fields.finish(walk, Severity::Error, "`isolate`");
+    is_known.then_some(isolate)
+}
+
+fn by_client(walk: &mut Walk<'_>, value: &Value<'_>, text: &str) -> bool {
+    if text != "client" {
+        walk.error(span(value), "only clients can have instances of their own")
+            .help("write `\"client\"`, or remove `isolate`");
+    }
+    text == "client"
 }
 
 fn tools(walk: &mut Walk<'_>, value: &Value<'_>) -> Vec<(String, ToolPolicy)> {

@@ -78,4 +78,8 @@ impl Peer for Alive {
         let _open = Question(self);
         self.peer.request(method, params, deadline).await
     }
+
+    fn lasting(&self) -> Option<Arc<dyn Peer>> {
+        self.peer.lasting()
+    }
 }

@@ -30,6 +30,7 @@ pub(crate) use self::panics::{bounded, caught};
 pub(crate) use self::turn::Turn;
 use self::vitals::Vitals;
 use crate::catalogue::{Item, Listing, Place};
+use crate::isolated::Isolated;
 
 /// A call ends after so many times its server's timeout, whatever signs of life there are.
 const TOTAL: u32 = 10;
@@ -104,6 +105,8 @@ pub(crate) struct Settings {
     pub(crate) timeout: Duration,
     /// How long tools' results are kept where nothing more special is said; `None`: not at all.
     pub(crate) ttl: Option<Duration>,
+    /// Where each client has an instance of its own: what makes them.
+    pub(crate) isolated: Option<Arc<Isolated>>,
     /// Whether anything of this server is cached.
     pub(crate) cached: bool,
     /// How often a call may be sent, the first time included.

@@ -8,7 +8,8 @@ use toolweir_wire::Watchdog;
 
 use crate::catalogue::{Place, Shelf};
 use crate::config::{self, Text, Transport};
-use crate::configured;
+use crate::configured::{self, Reached};
+use crate::isolated::Isolated;
 
 /// What holds for all servers that are made from the configuration.
 pub(crate) struct Around {
@@ -24,19 +25,18 @@ pub(crate) struct Around {
 pub(crate) enum Origin {
     /// Given by the program that this is a part of.
     Given(Arc<dyn Server>),
+    /// The same, with an instance for each client.
+    Isolated(Arc<Isolated>),
     /// Made from the configuration.
     Configured(Box<config::Server>),
 }
 
 impl Origin {
     /// The server itself.
-    pub(crate) fn server(
-        &self,
-        name: &Arc<str>,
-        around: &Around,
-    ) -> Result<Arc<dyn Server>, Error> {
+    pub(crate) fn reached(&self, name: &Arc<str>, around: &Around) -> Result<Reached, Error> {
         match self {
-            Self::Given(server) => Ok(server.clone()),
+            Self::Given(server) => Ok(Reached { server: server.clone(), isolated: None }),
+            Self::Isolated(isolated) => Ok(Reached::isolated(isolated.clone())),
             Self::Configured(server) => configured::transport(name, server, around),
         }
     }
@@ -66,7 +66,10 @@ impl Origin {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Given(one), Self::Given(other)) => Arc::ptr_eq(one, other),
-            (Self::Configured(one), Self::Configured(other)) => one.transport == other.transport,
+            (Self::Isolated(one), Self::Isolated(other)) => one.is_same(other),
+            (Self::Configured(one), Self::Configured(other)) => {
+                one.transport == other.transport && one.isolate == other.isolate
+            }
             _ => false,
         }
     }

@@ -24,6 +24,7 @@ use super::{Inner, Orchestrator, supervise};
 use crate::catalogue::Shelf;
 use crate::endpoint::{Around, Endpoint, Origin, ToolRule};
 use crate::handlers::Handlers;
+use crate::isolated::{Isolated, Isolation};
 
 /// The deadline of a call where nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -245,6 +246,35 @@ impl Member {
     #[must_use]
     pub fn idle_stop(mut self, time: Duration) -> Self {
         self.idle_stop = Some(time).filter(|time| !time.is_zero());
+        self
+    }
+
+    /// Gives each client an instance of its own, which `make` makes; the server given to [`new`](Self::new) is shared:
+    /// lists and probes are its, and calls that no client made.
+    ///
+    /// What an instance says without naming a call is then its client's, and replies are neither kept nor shared
+    /// among clients. An instance ends with its client's session, or when it is idle.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use toolweir::{Isolation, Member};
+    /// use toolweir::wire::{Options, Program, StdioServer};
+    ///
+    /// let shared = StdioServer::new("files", Program::new("mcp-server-filesystem"), Options::default());
+    /// let one = shared.clone();
+    /// let member = Member::new("files", Arc::new(shared))
+    ///     .isolate(Isolation::default().max(4), move |owner| Arc::new(one.sibling(owner)));
+    /// ```
+    #[must_use]
+    pub fn isolate(
+        mut self,
+        bounds: Isolation,
+        make: impl Fn(toolweir_wire::Owner) -> Arc<dyn Server> + Send + Sync + 'static,
+    ) -> Self {
+        if let Origin::Given(server) = &self.origin {
+            let (name, server) = (self.name.clone(), server.clone());
+            self.origin = Origin::Isolated(Isolated::new(name, server, Box::new(make), bounds));
+        }
         self
     }
 

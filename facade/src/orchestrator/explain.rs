@@ -64,6 +64,8 @@ pub struct Candidate {
     /// The tool's own breaker, where something is known of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_breaker: Option<&'static str>,
+    /// Whether each client has an instance of its own there.
+    pub isolated: bool,
     /// Whether the server's own annotations are believed.
     pub trusted: bool,
     /// What its annotations claim.
@@ -144,6 +146,7 @@ fn candidate(endpoint: &Endpoint, call: &Call, standing: String) -> Candidate {
             .filter(|_| call.method == Method::TOOLS_CALL)
             .and_then(|tool| endpoint.settings.breakers.of_tool(tool))
             .map(toolweir_breaker::State::name),
+        isolated: endpoint.settings.isolated.is_some(),
         trusted: endpoint.settings.trusted,
         claimed: claimed.map(|item| item.claimed.into()).unwrap_or_default(),
         believed: call.hints.into(),
@@ -211,6 +214,9 @@ impl fmt::Display for Candidate {
             if let Some(tool) = self.tool_breaker {
                 write!(f, "; the tool's own {}", tool.replace('_', "-"))?;
             }
+        }
+        if self.isolated {
+            f.write_str("\n   isolated  each client has an instance of its own")?;
         }
         write!(f, "\n   claimed   {}", self.claimed)?;
         if !self.trusted && self.claimed != Effects::default() {

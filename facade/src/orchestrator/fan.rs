@@ -49,6 +49,17 @@ impl Levels {
 }
 
 impl Orchestrator {
+    /// A client's instances of its own hear of its own level.
+    pub(super) fn set_own_level(&self, call: &Call) {
+        let view = self.view();
+        let isolated = view.endpoints.iter().filter_map(|it| it.settings.isolated.as_ref());
+        for isolated in isolated {
+            if let Some(params) = &call.params {
+                isolated.set_level(&call.client, params);
+            }
+        }
+    }
+
     /// `logging/setLevel`: noted at once; the servers' supervisors tell them, now and after each return.
     pub(super) fn set_level(&self, call: &Call) -> Result<Reply, Error> {
         let level = call.params.as_ref().and_then(|params| params.member("level"));

@@ -117,6 +117,11 @@ impl Orchestrator {
             | "resources/unsubscribe"
             | "toolweir/tasks/watch"
             | "toolweir/tasks/unwatch" => self.subscription(call).await,
+            "logging/setLevel" => {
+                let reply = self.forward(call).await?;
+                self.set_own_level(call);
+                Ok(reply)
+            }
             _ => self.forward(call).await,
         }
     }

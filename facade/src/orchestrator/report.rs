@@ -61,6 +61,9 @@ pub struct ServerReport {
     /// The process that it runs in, where that is a child of this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process_id: Option<u32>,
+    /// How many clients have an instance of their own now; absent where all share one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instances: Option<usize>,
     /// Its name and version in its own words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<RawJson>,
@@ -214,6 +217,7 @@ fn server_report(catalogue: &Catalogue, endpoint: &Endpoint) -> ServerReport {
         }),
         protocol_version: info.as_ref().map(|info| info.protocol_version.to_string()),
         process_id: endpoint.server.process_id(),
+        instances: endpoint.settings.isolated.as_ref().map(|isolated| isolated.instances()),
         identity: info.map(|info| info.identity.clone()),
         tools: names(Kind::Tool),
         prompts: names(Kind::Prompt),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use toolweir_core::{
-    Call, Clock, Error, Instant, Notification, RawJson, Reply, Server, ServerInfo, Subscriber,
-    TokioClock,
+    Call, Client, Clock, Error, Instant, Notification, RawJson, Reply, Server, ServerInfo,
+    Subscriber, TokioClock,
 };
 
 use super::Orchestrator;
@@ -14,6 +14,19 @@ use crate::endpoint::{Status, bounded};
 
 /// How long a server has to take a notification.
 const NOTIFY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Tells servers at once, none longer than it may take.
+async fn tell_all(telling: impl Iterator<Item = impl Future<Output = ()> + Send + 'static>) {
+    let deadline = TokioClock.now() + NOTIFY_PATIENCE;
+    let mut all = tokio::task::JoinSet::new();
+    for one in telling {
+        all.spawn(bounded(deadline, async move {
+            one.await;
+            Ok(())
+        }));
+    }
+    while all.join_next().await.is_some() {}
+}
 
 /// A gateway is itself a server: it can stand behind a listener, or behind another gateway.
 #[async_trait]
@@ -37,16 +50,28 @@ impl Server for Orchestrator {
     }
 
     async fn notify(&self, notification: Notification) {
-        let deadline = TokioClock.now() + NOTIFY_PATIENCE;
-        let mut telling = tokio::task::JoinSet::new();
-        for endpoint in &*self.view().endpoints {
+        let view = self.view();
+        let telling = view.endpoints.iter().map(|endpoint| {
             let (server, notification) = (endpoint.server.clone(), notification.clone());
-            telling.spawn(bounded(deadline, async move {
-                server.notify(notification).await;
-                Ok(())
-            }));
+            async move { server.notify(notification).await }
+        });
+        tell_all(telling).await;
+    }
+
+    async fn notify_from(&self, client: &Arc<Client>, notification: Notification) {
+        let view = self.view();
+        let telling = view.endpoints.iter().map(|endpoint| {
+            let (server, client) = (endpoint.server.clone(), client.clone());
+            let notification = notification.clone();
+            async move { server.notify_from(&client, notification).await }
+        });
+        tell_all(telling).await;
+    }
+
+    fn forget(&self, client: &Arc<Client>) {
+        for endpoint in &*self.view().endpoints {
+            endpoint.server.forget(client);
         }
-        while telling.join_next().await.is_some() {}
     }
 
     fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {

@@ -11,6 +11,7 @@ use toolweir_router::{Registration, Router};
 
 use super::builder::{BuildError, Member, setting};
 use crate::catalogue::{Listing, Place};
+use crate::configured::Reached;
 use crate::endpoint::{Around, Breakers, Endpoint, Origin, Settings};
 
 /// One server's step.
@@ -55,11 +56,13 @@ impl Step {
             return Ok(Self::Keep(old.clone()));
         }
         let name = member.name.clone();
-        let server = match old.filter(|_| is_same) {
-            Some(old) => old.server.clone(),
+        let reached = match old.filter(|_| is_same) {
+            Some(old) => {
+                Reached { server: old.server.clone(), isolated: old.settings.isolated.clone() }
+            }
             None => member
                 .origin
-                .server(&name, around)
+                .reached(&name, around)
                 .map_err(|source| BuildError::Transport { server: name.to_string(), source })?,
         };
         let breakers = match member.breaker.clone() {
@@ -80,6 +83,7 @@ impl Step {
             gate: gate.transpose().map_err(setting(&name, "concurrency"))?,
             timeout: member.timeout,
             ttl: member.ttl,
+            isolated: reached.isolated,
             cached: member.cached,
             attempts: member.attempts,
             retry_percent: member.retry_percent,
@@ -93,7 +97,7 @@ impl Step {
         };
         // What runs already knows better.
         let kept = place.as_ref().filter(|_| !is_same).and_then(|place| place.load());
-        let (origin, old) = (member.origin, old.cloned());
+        let (origin, old, server) = (member.origin, old.cloned(), reached.server);
         Ok(Self::Make(Box::new(Made {
             name,
             server,

@@ -161,8 +161,15 @@ impl Orchestrator {
         };
         let reply = self.dispatch(self.order(&aim), call.deadline, at).await?;
         let server = *last.lock().unwrap_or_else(PoisonError::into_inner);
-        *entry.state() = State { count: 1, server };
+        // Where each client has an instance of its own, each of them is told.
+        if !server.is_some_and(|server| self.is_isolated(server)) {
+            *entry.state() = State { count: 1, server };
+        }
         Ok(reply)
+    }
+
+    fn is_isolated(&self, server: ServerId) -> bool {
+        self.view().endpoint(server).is_some_and(|endpoint| endpoint.settings.isolated.is_some())
     }
 
     /// The last one is told to the server that took the first.

@@ -88,6 +88,7 @@ impl Subscriber for Ear {
                 }
                 inner.tell(&ServerMessage::Notification(notification));
             }
+            message @ ServerMessage::ToClient(..) => inner.tell(&message),
             _ => {}
         }
     }

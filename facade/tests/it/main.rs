@@ -7,6 +7,7 @@ mod demo_servers;
 mod effects;
 mod fidelity;
 mod handlers;
+mod isolate;
 mod orchestrator;
 #[path = "../../../wire/tests/peer/mod.rs"]
 mod peer;

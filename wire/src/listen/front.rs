@@ -48,6 +48,7 @@ impl Front {
     pub(crate) fn end(&self, session: &Session) {
         let watched = session.end();
         if let Some(client) = session.client() {
+            self.service.forget(&client);
             self.unsubscribe(Method::RESOURCES_UNSUBSCRIBE, client, watched);
         }
     }

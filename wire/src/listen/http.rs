@@ -176,7 +176,7 @@ async fn post(front: &Arc<Front>, headers: &HeaderMap, bytes: Bytes) -> Result<R
                 || (claims_by_header && !has_session) =>
         {
             if modern::is_passed_on(&notification.method) {
-                front.service.notify(notification).await;
+                front.service.notify(None, notification).await;
             }
             Ok(empty(StatusCode::ACCEPTED))
         }

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use toolweir_core::{Instant, ServerMessage, Subscriber};
+use toolweir_core::{Client, Instant, Notification, ServerMessage, Subscriber};
 
 use super::lock;
 use super::session::Session;
 use super::subscriptions::Listen;
+use crate::version::is_modern;
 
 /// The sessions and listen streams of one listener.
 #[derive(Debug, Default)]
@@ -84,6 +85,21 @@ impl Hub {
         lock(&self.0).sessions.values().cloned().collect()
     }
 
+    /// Tells one client alone: its session, or what a modern one's principal listens with.
+    fn tell(&self, client: &Arc<Client>, notification: &Notification) {
+        let is_it = |other: &Arc<Client>| Arc::ptr_eq(other, client);
+        let sessions = self.sessions().into_iter();
+        for session in sessions.filter(|session| session.client().as_ref().is_some_and(is_it)) {
+            session.deliver(notification);
+        }
+        if client.protocol_version.as_deref().is_some_and(is_modern) {
+            let listens: Vec<_> = lock(&self.0).listens.values().cloned().collect();
+            for listen in listens.iter().filter(|listen| listen.principal == client.principal) {
+                listen.deliver(notification);
+            }
+        }
+    }
+
     pub(crate) fn idle_ones(&self, limit: std::time::Duration, now: Instant) -> Vec<Arc<Session>> {
         self.take_sessions(|session| session.is_idle_for(limit, now))
     }
@@ -91,7 +107,13 @@ impl Hub {
 
 impl Subscriber for Hub {
     fn on_message(&self, message: ServerMessage) {
-        let ServerMessage::Notification(notification) = message else { return };
+        let notification = match message {
+            ServerMessage::Notification(notification) => notification,
+            ServerMessage::ToClient(client, notification) => {
+                return self.tell(&client, &notification);
+            }
+            _ => return,
+        };
         let method = notification.method.as_str();
         let is_of_streams = method == "notifications/tasks"; // since 2026-07-28, for who listens
         let is_known =

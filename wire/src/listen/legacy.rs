@@ -151,6 +151,6 @@ pub(crate) async fn notified(front: &Front, session: &Session, notification: Not
     match notification.method.as_str() {
         "notifications/cancelled" => session.cancel(notification.params.as_ref()),
         "notifications/initialized" | "notifications/progress" => {}
-        _ => front.service.notify(notification).await,
+        _ => front.service.notify(session.client().as_ref(), notification).await,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use toolweir_core::{Client, Error, Instant, Kind, Method, Notification, Peer, RawJson};
 
-use super::session::{Level, Stop, WeakSession};
+use super::session::{Level, Session, Stop, WeakSession};
 use super::stream::{Outbox, Push};
 use crate::message::{self, Id};
 use crate::version::{Era, meta};
@@ -25,6 +25,9 @@ pub(crate) struct CallPeer {
     /// How many questions may be open.
     pub(crate) asks: usize,
 }
+
+/// The method of log messages.
+const LOGGED: &str = "notifications/message";
 
 /// The client's progress token, where it sent one.
 pub(crate) fn progress_token(params: Option<&RawJson>) -> Option<RawJson> {
@@ -48,7 +51,7 @@ impl CallPeer {
                 }
                 params.edit().set(meta::PROGRESS_TOKEN, token).finish().ok().map(Some)
             }
-            "notifications/message" => {
+            LOGGED => {
                 let least = match self.era {
                     Era::Modern => Some(self.level?),
                     Era::Legacy => self.session.upgrade().and_then(|session| session.level()),
@@ -131,21 +134,87 @@ impl Peer for CallPeer {
         if let Some(reason) = refusal {
             return Err(Error::new(Kind::InvalidRequest).message(reason));
         }
-        let gone = || Error::new(Kind::Disconnected).message("the client cannot be reached");
         let session = self.session.upgrade().filter(|_| !self.stop.token.is_cancelled());
+        let question = Question { method, params, deadline, cap: self.asks };
+        question.put(session, &self.outbox, || self.stop.overflow()).await
+    }
+
+    fn lasting(&self) -> Option<Arc<dyn Peer>> {
+        let session = self.session.clone();
+        (self.era == Era::Legacy).then(|| Arc::new(SessionPeer { session, asks: self.asks }) as _)
+    }
+}
+
+/// The way back to a legacy client beyond its calls: the stream of its session that belongs to none.
+#[derive(Debug)]
+struct SessionPeer {
+    session: WeakSession,
+    asks: usize,
+}
+
+#[async_trait]
+impl Peer for SessionPeer {
+    fn notify(&self, notification: Notification) {
+        let Some(session) = self.session.upgrade() else { return };
+        let params = notification.params.as_ref();
+        let least = session.level().filter(|_| notification.method.as_str() == LOGGED);
+        // A level that is not known counts as grave enough.
+        if least.is_none_or(|least| Level::of(params).is_none_or(|level| level >= least)) {
+            session.say(message::notification(&notification.method, params));
+        }
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        params: Option<RawJson>,
+        deadline: Instant,
+    ) -> Result<RawJson, Error> {
+        let session = self.session.upgrade();
+        let client = session.as_ref().and_then(|session| session.client()).ok_or_else(gone)?;
+        if let Some(reason) = refusal(&client, &method, params.as_ref()) {
+            return Err(Error::new(Kind::InvalidRequest).message(reason));
+        }
+        let outbox = session.as_ref().and_then(|session| session.general()).ok_or_else(gone)?;
+        let question = Question { method, params, deadline, cap: self.asks };
+        question.put(session, &outbox, || {}).await
+    }
+}
+
+fn gone() -> Error {
+    Error::new(Kind::Disconnected).message("the client cannot be reached")
+}
+
+/// A question on its way to a legacy client.
+struct Question {
+    method: Method,
+    params: Option<RawJson>,
+    deadline: Instant,
+    /// How many may be open.
+    cap: usize,
+}
+
+impl Question {
+    /// Puts it on a stream and waits for the answer; `full` is told where the client reads too slowly.
+    async fn put(
+        self,
+        session: Option<Arc<Session>>,
+        outbox: &Arc<Outbox>,
+        full: impl FnOnce(),
+    ) -> Result<RawJson, Error> {
         let session = session.ok_or_else(gone)?;
-        let mut ask = session.ask(&self.outbox, self.asks).ok_or(Kind::Overloaded)?;
-        let request = message::request(&Id::own(ask.number), &method, params.as_ref());
-        match self.outbox.push(request) {
+        let mut ask = session.ask(outbox, self.cap).ok_or(Kind::Overloaded)?;
+        let request = message::request(&Id::own(ask.number), &self.method, self.params.as_ref());
+        match outbox.push(request) {
             Push::Taken => {}
             Push::Dropped => return Err(gone()),
             Push::Full => {
-                self.stop.overflow();
+                full();
                 return Err(Kind::Overloaded.into());
             }
         }
         drop(session);
-        let deadline = tokio::time::Instant::from_std(deadline.into_std());
+        let deadline = tokio::time::Instant::from_std(self.deadline.into_std());
         match tokio::time::timeout_at(deadline, &mut ask.answer).await {
             Ok(Ok(Ok(result))) => Ok(result),
             Ok(Ok(Err(object))) => {

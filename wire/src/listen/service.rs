@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use toolweir_core::{
-    Call, Clock, Error, Kind, Notification, Reply, Server, ServerInfo, TokioClock,
+    Call, Client, Clock, Error, Kind, Notification, Reply, Server, ServerInfo, TokioClock,
 };
 
 use super::Access;
@@ -81,10 +81,25 @@ impl Service {
         }
     }
 
-    pub(crate) async fn notify(&self, notification: Notification) {
-        let notify = caught(async { self.server.notify(notification).await });
+    /// Passes a notification on; `client` is who sent it, where it is remembered between its messages.
+    pub(crate) async fn notify(&self, client: Option<&Arc<Client>>, notification: Notification) {
+        let notify = caught(async {
+            match client {
+                Some(client) => self.server.notify_from(client, notification).await,
+                None => self.server.notify(notification).await,
+            }
+        });
         if !matches!(tokio::time::timeout(self.limits.read, notify).await, Ok(Some(()))) {
             tracing::warn!("the server did not take a client's notification");
+        }
+    }
+}
+
+impl Service {
+    /// A client has gone for good.
+    pub(crate) fn forget(&self, client: &Arc<Client>) {
+        if catch_unwind(AssertUnwindSafe(|| self.server.forget(client))).is_err() {
+            tracing::error!("forgetting a client panicked");
         }
     }
 }

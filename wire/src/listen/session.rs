@@ -230,6 +230,19 @@ impl Session {
         Some(Ask { session: self.clone(), outbox: outbox.clone(), number, answer })
     }
 
+    /// Where a question goes that belongs to no call; `None` where no such stream is open.
+    pub(super) fn general(&self) -> Option<Arc<Outbox>> {
+        lock(&self.stream).outbox.clone().filter(|outbox| outbox.is_read())
+    }
+
+    /// Sends what belongs to no call and is not worth keeping: dropped where no stream is open for it.
+    pub(super) fn say(&self, message: Bytes) {
+        let Some(outbox) = self.general() else { return };
+        if outbox.push(message) == Push::Full && !self.has_one_stream {
+            outbox.end(); // it reads too slowly, and may open another
+        }
+    }
+
     /// Takes the client's answer to a question.
     pub(crate) fn answered(&self, response: Response) {
         let number = response.id.as_ref().and_then(Id::as_own);

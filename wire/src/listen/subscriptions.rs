@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
-use toolweir_core::{Client, Method, Notification, RawJson, ServerInfo};
+use toolweir_core::{Client, Method, Notification, Principal, RawJson, ServerInfo};
 
 use super::calls::text;
 use super::front::{Front, subscription};
@@ -19,6 +19,8 @@ use crate::version::meta;
 #[derive(Debug)]
 pub(crate) struct Listen {
     id: Id,
+    /// For whom it listens.
+    pub(super) principal: Principal,
     outbox: Arc<Outbox>,
     wanted: Wanted,
     /// The client reads too slowly.
@@ -215,6 +217,7 @@ impl Opened {
         }
         let listen = Arc::new(Listen {
             id: id.clone(),
+            principal: client.principal.clone(),
             outbox: outbox.clone(),
             wanted,
             full: Notify::new(),

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use toolweir_core::{Error, Kind, Method, RawJson, ServerInfo};
+use toolweir_core::{Client, Error, Kind, Method, RawJson, ServerInfo};
 
+use super::Owner;
 use crate::message::code;
 use crate::version::{Era, LEGACY, MODERN, is_modern, meta, own_identity};
 
@@ -32,16 +33,20 @@ pub(super) trait Link {
 ///
 /// The probe is always `server/discover`, never a call, which a legacy server might carry out. A server that leaves
 /// the probe unanswered for `patience` is asked in both ways, and the first that works counts.
-pub(super) async fn shake<L: Link + Sync>(link: &L, patience: Duration) -> Result<Agreed, Error> {
+pub(super) async fn shake<L: Link + Sync>(
+    link: &L,
+    patience: Duration,
+    owner: Option<&Owner>,
+) -> Result<Agreed, Error> {
     let mut discover = Box::pin(discover(link));
     tokio::select! {
         biased;
         result = &mut discover => match verdict(result)? {
             Some(agreed) => Ok(agreed),
-            None => initialize(link).await,
+            None => initialize(link, owner).await,
         },
         () = tokio::time::sleep(patience) => {
-            let mut legacy = Box::pin(initialize(link));
+            let mut legacy = Box::pin(initialize(link, owner));
             tokio::select! {
                 biased;
                 result = &mut legacy => match result {
@@ -160,12 +165,37 @@ struct Initialized {
     instructions: Option<String>,
 }
 
+/// What we say that we can be asked, and who we are: what holds for the one client that the connection is for, or for any
+/// that may come. A modern client says it anew with every call.
+fn introduction(owner: Option<&Owner>) -> (RawJson, RawJson) {
+    let is_legacy = |client: &Client| {
+        client.protocol_version.as_deref().is_some_and(|version| !is_modern(version))
+    };
+    let Some(client) = owner.map(|owner| &owner.client).filter(|client| is_legacy(client)) else {
+        let all = serde_json::json!({ "roots": { "listChanged": true }, "sampling": {}, "elicitation": {} });
+        return (RawJson::from(all), own_identity());
+    };
+    let nothing = RawJson::EMPTY_OBJECT;
+    let mut carried = nothing.edit();
+    for member in client.capabilities.members() {
+        if ["roots", "sampling", "elicitation"].contains(&&*member.key) {
+            carried = carried.set(member.key.into_owned(), &member.value.to_json());
+        }
+    }
+    let capabilities = carried.finish().unwrap_or(RawJson::EMPTY_OBJECT);
+    (capabilities, client.info.clone().unwrap_or_else(own_identity))
+}
+
 /// The legacy handshake.
-pub(super) async fn initialize<L: Link + Sync>(link: &L) -> Result<Agreed, Error> {
+pub(super) async fn initialize<L: Link + Sync>(
+    link: &L,
+    owner: Option<&Owner>,
+) -> Result<Agreed, Error> {
+    let (capabilities, identity) = introduction(owner);
     let params = RawJson::from(serde_json::json!({
         "protocolVersion": LEGACY[0],
-        "capabilities": { "roots": { "listChanged": true }, "sampling": {}, "elicitation": {} },
-        "clientInfo": own_identity(),
+        "capabilities": capabilities,
+        "clientInfo": identity,
     }));
     let result = link.request(Method::INITIALIZE, params).await?;
     let invalid = |text: String| Error::new(Kind::Unreachable).message(text);

@@ -17,9 +17,10 @@ mod subscribers;
 mod waiting;
 mod watchdog;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use toolweir_core::{Error, Instant, Kind, Method};
+use toolweir_core::{Client, Error, Instant, Kind, Method, Peer};
 
 pub use self::{
     child::Program,
@@ -44,6 +45,24 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How long a server may leave the modern handshake unanswered before the legacy one is tried too (3 s).
     pub probe_timeout: Duration,
+    /// The one client that the connection is for, and the way back to it, where it is for one alone.
+    pub owner: Option<Owner>,
+}
+
+/// The one client that a connection is for: what names no call there (a question, a log message) is always its.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    pub(crate) client: Arc<Client>,
+    pub(crate) peer: Arc<dyn Peer>,
+}
+
+impl Owner {
+    /// `client`, told and asked by way of `peer`. A legacy server hears of what this client can be asked, and by
+    /// its name, where it is a legacy client.
+    #[must_use]
+    pub fn new(client: Arc<Client>, peer: Arc<dyn Peer>) -> Self {
+        Self { client, peer }
+    }
 }
 
 impl Default for Options {
@@ -52,6 +71,7 @@ impl Default for Options {
             limits: Limits::default(),
             connect_timeout: Duration::from_secs(60),
             probe_timeout: Duration::from_secs(3),
+            owner: None,
         }
     }
 }
@@ -61,6 +81,13 @@ impl Options {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The same options for one client alone.
+    #[must_use]
+    pub fn owner(mut self, owner: Owner) -> Self {
+        self.owner = Some(owner);
         self
     }
 

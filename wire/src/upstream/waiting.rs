@@ -8,17 +8,23 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use toolweir_core::{Call, Client, Error, Kind, Method, Notification, Peer, RawJson};
 
+use super::Owner;
 use crate::version::is_modern;
 
 /// How soon after its first question a call may ask more before it is taken to stand still. The questions of one call are
 /// written together, and nobody answers one of them sooner.
 const ASKS_ON: Duration = Duration::from_millis(20);
 
+/// The id of no call: ours begin at 1.
+const NO_CALL: u64 = 0;
+
 /// The calls in flight on one connection.
 #[derive(Debug)]
 pub(super) struct Waiting {
     table: Mutex<Table>,
     cap: usize,
+    /// The one client that the connection is for, where it is for one alone.
+    owner: Option<Origin>,
 }
 
 #[derive(Debug, Default)]
@@ -123,8 +129,13 @@ pub(super) fn progress_token(notification: &Notification) -> Option<u64> {
 }
 
 impl Waiting {
-    pub(super) fn new(cap: usize) -> Self {
-        Self { table: Mutex::new(Table::default()), cap }
+    pub(super) fn new(cap: usize, owner: Option<&Owner>) -> Self {
+        let origin = |owner: &Owner| Origin {
+            client: owner.client.clone(),
+            peer: Some(owner.peer.clone()),
+            token: None,
+        };
+        Self { table: Mutex::new(Table::default()), cap, owner: owner.map(origin) }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -229,7 +240,12 @@ impl Waiting {
     ///
     /// A modern client that has been asked something may come back with its answer in minutes, or never. Until then
     /// its call stands still, and does not stand in the way of another call of the same principal.
+    ///
+    /// On a connection that is for one client alone it is always that one's.
     pub(super) fn sole_origin(&self) -> Option<(u64, Origin)> {
+        if let Some(owner) = &self.owner {
+            return Some((NO_CALL, owner.clone()));
+        }
         let table = self.table();
         let calls = || {
             table.calls.iter().filter_map(|(id, entry)| Some((*id, entry, entry.origin.as_ref()?)))
@@ -282,7 +298,7 @@ mod tests {
 
     /// Each call's client, and whether it is being asked; whose call a message that names none is taken for.
     async fn sole(calls: &[(&Arc<Client>, bool)]) -> Option<u64> {
-        let waiting = Arc::new(Waiting::new(10));
+        let waiting = Arc::new(Waiting::new(10, None));
         let mut asking = Vec::new();
         let mut receivers = Vec::new();
         for (id, (client, is_asked)) in (1..).zip(calls) {
@@ -319,7 +335,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_question_that_ends_lets_its_call_count_again() {
-        let waiting = Arc::new(Waiting::new(10));
+        let waiting = Arc::new(Waiting::new(10, None));
         let enter = |id| {
             let client = client("p", "2026-07-28");
             waiting.enter(id, Some(Origin { client, peer: None, token: None })).unwrap()
@@ -334,7 +350,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn questions_asked_together_are_one_calls_beside_a_call_that_nobody_came_back_to() {
-        let waiting = Arc::new(Waiting::new(10));
+        let waiting = Arc::new(Waiting::new(10, None));
         let enter = |id| {
             let client = client("p", "2026-07-28");
             waiting.enter(id, Some(Origin { client, peer: None, token: None })).unwrap()

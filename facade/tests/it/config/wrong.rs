@@ -51,6 +51,13 @@ fn warnings_do_not_stop() {
             vec!["1:38 warning `env` has no effect on a server that is a URL"],
         ),
         (
+            r#"{"mcpServers":{"s":{"command":"c","isolate":"client","cache":{"ttlMs":1},"tools":{"t":{"ttlMs":1}}}}}"#,
+            vec![
+                "1:54 warning with `isolate`, `cache` keeps no reply",
+                "1:74 warning with `isolate`, `tools` keeps no reply",
+            ],
+        ),
+        (
             r#"{"mcpServers":{"s":{"type":"sse","url":"http://h"}}}"#,
             vec!["1:28 warning `sse` is the older transport, which is not spoken"],
         ),

@@ -293,7 +293,7 @@ impl RmcpService<RoleServer> for RmcpHandler {
             _ => return Ok(()), // rmcp sees to cancellations; progress belongs to no request of ours
         };
         let params = params(&notification, &context.meta).map_err(|error| invalid(&error))?;
-        self.lifecycle.service.notify(Notification::new(method, params)).await;
+        self.lifecycle.service.notify(None, Notification::new(method, params)).await;
         Ok(())
     }
 

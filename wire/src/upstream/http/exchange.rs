@@ -217,7 +217,7 @@ pub(super) fn asked(
             }
             (None, "sampling/createMessage" | "elicitation/create" | "roots/list") => {
                 Err(Error::new(Kind::InvalidRequest).message(
-                    "it cannot be told which client's call this belongs to: none, or several, have calls in flight",
+                    "it cannot be told which client's call this belongs to: none, or several, have calls in flight (`isolate` in the gateway's configuration gives each client an instance of its own)",
                 ))
             }
             _ => Err(Error::new(Kind::NotFound)),

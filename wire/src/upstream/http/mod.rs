@@ -28,7 +28,7 @@ use super::keeper::Keeper;
 use super::listening::Wishes;
 use super::subscribers::Subscribers;
 use super::waiting::{Origin, Waiting};
-use super::{Options, bridge, outgoing, parameters, until};
+use super::{Options, Owner, bridge, outgoing, parameters, until};
 use crate::message;
 use crate::mirrors::Mirrors;
 use crate::version::Era;
@@ -153,10 +153,21 @@ impl HttpServer {
         options: Options,
     ) -> Result<Self, Error> {
         let client = connector::client(&options)?;
+        Ok(Self::with(name.into(), endpoint, client, options))
+    }
+
+    /// The same endpoint for one client alone: a session of its own, not opened yet, over the same connections.
+    #[must_use]
+    pub fn sibling(&self, owner: Owner) -> Self {
+        let Remote { name, endpoint, client, options, .. } = &*self.0.remote;
+        Self::with(name.clone(), endpoint.clone(), client.clone(), options.clone().owner(owner))
+    }
+
+    fn with(name: Arc<str>, endpoint: Endpoint, client: HttpClient, options: Options) -> Self {
         let places = Semaphore::new(options.limits.in_flight.min(Semaphore::MAX_PERMITS));
-        let waiting = Arc::new(Waiting::new(options.limits.in_flight));
+        let waiting = Arc::new(Waiting::new(options.limits.in_flight, options.owner.as_ref()));
         let remote = Remote {
-            name: name.into(),
+            name,
             endpoint,
             client,
             options,
@@ -170,7 +181,7 @@ impl HttpServer {
             places,
             waiting,
         };
-        Ok(Self(Arc::new(Inner { remote: Arc::new(remote), keeper: Keeper::new() })))
+        Self(Arc::new(Inner { remote: Arc::new(remote), keeper: Keeper::new() }))
     }
 
     async fn session(&self, deadline: Option<Instant>) -> Result<Arc<Session>, Error> {

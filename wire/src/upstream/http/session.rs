@@ -13,6 +13,7 @@ use super::Remote;
 use super::exchange::{self, Failed};
 use super::listen;
 use crate::message;
+use crate::upstream::Options;
 use crate::upstream::handshake::{self, Agreed, Link};
 use crate::upstream::keeper::{AbortOnDrop, Ends};
 use crate::upstream::outgoing;
@@ -103,11 +104,12 @@ impl Session {
         let timeout = || {
             Error::new(Kind::Unreachable).message(format!("not ready within {} s", limit.as_secs()))
         };
-        let agreed =
-            tokio::time::timeout(limit, handshake::shake(&opening, remote.options.probe_timeout))
-                .await
-                .unwrap_or_else(|_| Err(timeout()))
-                .map_err(crate::upstream::unreachable)?;
+        let Options { probe_timeout, owner, .. } = &remote.options;
+        let shake = handshake::shake(&opening, *probe_timeout, owner.as_ref());
+        let agreed = tokio::time::timeout(limit, shake)
+            .await
+            .unwrap_or_else(|_| Err(timeout()))
+            .map_err(crate::upstream::unreachable)?;
         let id = match agreed.era {
             Era::Legacy => opening.session().id.clone(),
             Era::Modern => None,

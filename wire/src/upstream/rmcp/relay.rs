@@ -71,7 +71,7 @@ impl Relay {
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(State {
-            waiting: Arc::new(Waiting::new(Limits::default().in_flight)),
+            waiting: Arc::new(Waiting::new(Limits::default().in_flight, None)),
             subscribers: Arc::default(),
             names: Mutex::default(),
             entering: tokio::sync::Mutex::default(),

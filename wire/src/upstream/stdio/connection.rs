@@ -14,7 +14,6 @@ use toolweir_core::{Call, Error, Instant, Kind, Method, Notification, RawJson, S
 
 use super::hears::Hears;
 use super::listen::Link as Listening;
-use crate::Limits;
 use crate::message::{self, Id};
 use crate::upstream::child::{LastWords, Process};
 use crate::upstream::handshake::{Agreed, Link};
@@ -23,8 +22,8 @@ use crate::upstream::listening::{self, Wishes};
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::source::Source;
 use crate::upstream::subscribers::Subscribers;
-use crate::upstream::until;
 use crate::upstream::waiting::{Origin, Waiting};
+use crate::upstream::{Options, until};
 use crate::version::Era;
 
 /// How many messages may wait for the child to read them; each is within [`Limits::message`].
@@ -66,15 +65,16 @@ impl Connection {
     pub(super) fn start(
         name: &Arc<str>,
         source: &Source,
-        limits: &Limits,
+        options: &Options,
         children: &TaskTracker,
         subscribers: Arc<Subscribers>,
         on_end: impl FnOnce(&Self, &Error, &Error) + Send + 'static,
     ) -> Result<Arc<Self>, Error> {
+        let limits = &options.limits;
         let ends = source.open()?;
         let (process, stderr) = ends.process.unzip();
         let (writer, queue) = mpsc::channel(WRITE_QUEUE);
-        let waiting = Arc::new(Waiting::new(limits.in_flight));
+        let waiting = Arc::new(Waiting::new(limits.in_flight, options.owner.as_ref()));
         let connection = Arc::new(Self {
             waiting: waiting.clone(),
             writer: writer.clone(),

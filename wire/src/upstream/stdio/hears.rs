@@ -166,7 +166,7 @@ impl Hears {
                     Some(_) => refuse(message::code::INTERNAL, "too many requests at once"),
                     None => refuse(
                         message::code::INVALID_REQUEST,
-                        "it cannot be told which client's call this belongs to: none, or several, have calls in flight",
+                        "it cannot be told which client's call this belongs to: none, or several, have calls in flight (`isolate` in the gateway's configuration gives each client an instance of its own)",
                     ),
                 }
             }

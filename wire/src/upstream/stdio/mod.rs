@@ -26,7 +26,7 @@ use super::keeper::Keeper;
 use super::listening::Wishes;
 use super::source::Source;
 use super::subscribers::Subscribers;
-use super::{Options, bridge, outgoing};
+use super::{Options, Owner, bridge, outgoing};
 use crate::message;
 use crate::version::Era;
 
@@ -46,7 +46,7 @@ struct Inner {
 /// What an attempt to connect needs. It does not hold the server, whose end ends the attempt too.
 struct Recipe {
     name: Arc<str>,
-    source: Source,
+    source: Arc<Source>,
     options: Options,
     subscribers: Arc<Subscribers>,
     /// Resources whose updates are wanted of a modern child.
@@ -61,7 +61,7 @@ impl StdioServer {
     /// A server called `name` that `program` runs. Nothing is started yet.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, program: Program, options: Options) -> Self {
-        Self::with(name.into(), Source::Program(program), options)
+        Self::with(name.into(), Arc::new(Source::Program(program)), options)
     }
 
     /// A server called `name` at the other end of the streams that `open` gives: what it writes, and what it reads.
@@ -92,10 +92,10 @@ impl StdioServer {
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
-        Self::with(name.into(), Source::streams(open), options)
+        Self::with(name.into(), Arc::new(Source::streams(open)), options)
     }
 
-    fn with(name: Arc<str>, source: Source, options: Options) -> Self {
+    fn with(name: Arc<str>, source: Arc<Source>, options: Options) -> Self {
         let recipe = Recipe {
             name,
             source,
@@ -106,6 +106,16 @@ impl StdioServer {
             legacy_only: AtomicBool::new(false),
         };
         Self(Arc::new(Inner { recipe: Arc::new(recipe), keeper: Keeper::of_process() }))
+    }
+
+    /// The same program for one client alone: a child of its own, not started yet.
+    #[must_use]
+    pub fn sibling(&self, owner: Owner) -> Self {
+        let Recipe { name, source, options, legacy_only, .. } = &*self.0.recipe;
+        let sibling = Self::with(name.clone(), source.clone(), options.clone().owner(owner));
+        let legacy_only = legacy_only.load(Ordering::Relaxed);
+        sibling.0.recipe.legacy_only.store(legacy_only, Ordering::Relaxed);
+        sibling
     }
 
     async fn connection(&self, deadline: Option<Instant>) -> Result<Arc<Connection>, Error> {
@@ -128,7 +138,7 @@ impl Recipe {
         let attempt = async {
             if !self.legacy_only.load(Ordering::Relaxed) {
                 let connection = self.start(keeper)?;
-                let shaken = handshake::shake(&*connection, self.options.probe_timeout).await;
+                let shaken = self.shake(&connection).await;
                 match shaken.map_err(|error| connection.in_full(error)) {
                     Ok(agreed) => return Ok((connection, agreed)),
                     // Some legacy servers end when the first message is not `initialize`.
@@ -139,7 +149,7 @@ impl Recipe {
                 }
             }
             let connection = self.start(keeper)?;
-            let agreed = handshake::initialize(&*connection)
+            let agreed = handshake::initialize(&*connection, self.options.owner.as_ref())
                 .await
                 .map_err(|error| connection.in_full(error))?;
             self.legacy_only.store(true, Ordering::Relaxed);
@@ -159,6 +169,11 @@ impl Recipe {
         Ok(connection)
     }
 
+    async fn shake(&self, connection: &Connection) -> Result<Agreed, Error> {
+        let Options { probe_timeout, owner, .. } = &self.options;
+        handshake::shake(connection, *probe_timeout, owner.as_ref()).await
+    }
+
     fn start(&self, keeper: &Weak<Keeper<Connection>>) -> Result<Arc<Connection>, Error> {
         let (keeper, name) = (keeper.clone(), self.name.clone());
         let subscribers = self.subscribers.clone();
@@ -171,7 +186,7 @@ impl Recipe {
         Connection::start(
             &self.name,
             &self.source,
-            &self.options.limits,
+            &self.options,
             &self.children,
             self.subscribers.clone(),
             on_end,

@@ -12,6 +12,7 @@ pub(crate) mod server;
 mod stdio;
 mod streams;
 mod tasks;
+mod whose;
 
 use std::sync::Arc;
 
