@@ -1,6 +1,7 @@
 //! The lists of all servers as one, and back from a client's name to the server's own.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use toolweir_core::{Hints, RawJson, ServerId};
@@ -10,6 +11,10 @@ use super::listing::Listing;
 
 /// The longest name that all clients take; longer ones are served all the same.
 const NAME_MAX: usize = 64;
+
+/// How many entries a page of a list has at most, and how many bytes, but for an entry that is larger.
+const PAGE_ITEMS: usize = 1_000;
+const PAGE_SIZE: usize = 2 << 20;
 
 /// How many problems are told of.
 const PROBLEMS_MAX: usize = 100;
@@ -42,8 +47,8 @@ pub(crate) struct Found {
 #[derive(Debug)]
 pub(crate) struct Catalogue {
     names: [HashMap<Arc<str>, Found>; 4],
-    /// The results of the four lists, encoded already.
-    lists: [RawJson; 4],
+    /// The pages of the four lists, encoded already; each list has one at least.
+    lists: [Vec<RawJson>; 4],
     /// What is withheld or unusual, for people.
     problems: Vec<String>,
 }
@@ -60,15 +65,14 @@ impl Catalogue {
         let mut problems = Vec::new();
         let mut names: [HashMap<Arc<str>, Found>; 4] = Default::default();
         let lists = Kind::ALL.map(|kind| {
-            let mut list = Vec::from(format!(r#"{{"{}":["#, kind.member()));
+            let mut list = Vec::new();
             let names = &mut names[kind.index()];
             for source in sources {
                 for item in source.listing.of(kind) {
                     add(kind, source, item, names, &mut list, &mut problems);
                 }
             }
-            list.extend_from_slice(b"]}");
-            RawJson::new(list).unwrap_or(RawJson::NULL) // put together from valid parts
+            pages(kind, &list)
         });
         if problems.len() > PROBLEMS_MAX {
             let more = problems.len() - PROBLEMS_MAX;
@@ -101,8 +105,21 @@ impl Catalogue {
         servers
     }
 
-    /// The result of a list's method.
+    /// The result of a list's method: its first page.
     pub(crate) fn list(&self, kind: Kind) -> &RawJson {
+        &self.pages(kind)[0]
+    }
+
+    /// The page that a cursor stands for; `None` where the list is not the one that it was given with.
+    pub(crate) fn page(&self, kind: Kind, cursor: &str) -> Option<&RawJson> {
+        let (_, number) = cursor.split_once('-')?;
+        let number: usize = number.parse().ok()?;
+        let before = self.pages(kind).get(number.checked_sub(1)?)?;
+        let given = before.member("nextCursor")?;
+        (given.string()? == cursor).then(|| self.pages(kind).get(number)).flatten()
+    }
+
+    pub(crate) fn pages(&self, kind: Kind) -> &[RawJson] {
         &self.lists[kind.index()]
     }
 
@@ -116,12 +133,50 @@ impl Catalogue {
     }
 }
 
+/// Cuts a list into pages. A cursor is the mark of the whole list and a page's number: it holds while the list stays as
+/// it is, whatever else changes.
+fn pages(kind: Kind, items: &[RawJson]) -> Vec<RawJson> {
+    let mut cuts = vec![0];
+    let mut size = 0;
+    for (place, item) in items.iter().enumerate() {
+        let begun = cuts.last().copied().unwrap_or_default();
+        let is_full = place - begun >= PAGE_ITEMS || size + item.len() > PAGE_SIZE;
+        if place > begun && is_full {
+            cuts.push(place);
+            size = 0;
+        }
+        size += item.len();
+    }
+    let mark = (cuts.len() > 1).then(|| {
+        let mut hasher = DefaultHasher::new();
+        items.hash(&mut hasher);
+        hasher.finish()
+    });
+    let ends = cuts.iter().copied().skip(1).chain([items.len()]);
+    let pages = cuts.iter().zip(ends).zip(1_usize..).map(|((begin, end), number)| {
+        let mut page = Vec::from(format!(r#"{{"{}":["#, kind.member()));
+        for (place, item) in items[*begin..end].iter().enumerate() {
+            if place > 0 {
+                page.push(b',');
+            }
+            page.extend_from_slice(item.as_bytes());
+        }
+        page.push(b']');
+        if let Some(mark) = mark.filter(|_| end < items.len()) {
+            page.extend_from_slice(format!(r#","nextCursor":"{mark:016x}-{number}""#).as_bytes());
+        }
+        page.push(b'}');
+        RawJson::new(page).unwrap_or(RawJson::NULL) // put together from valid parts
+    });
+    pages.collect()
+}
+
 fn add(
     kind: Kind,
     source: &Source<'_>,
     item: &Item,
     names: &mut HashMap<Arc<str>, Found>,
-    list: &mut Vec<u8>,
+    list: &mut Vec<RawJson>,
     problems: &mut Vec<String>,
 ) {
     let shown: Arc<str> = if kind.is_prefixed() && !source.prefix.is_empty() {
@@ -175,10 +230,7 @@ fn add(
             }
         }
     };
-    if !names.is_empty() {
-        list.push(b',');
-    }
-    list.extend_from_slice(json.as_bytes());
+    list.push(json);
     names.insert(
         shown,
         Found { servers: vec![source.server], name: item.name.clone(), hints, schema },
@@ -261,6 +313,31 @@ mod tests {
         let catalogue = merge(&[("pool", &a), ("pool", &other)]);
         assert_eq!(catalogue.find(Kind::Tool, "pool__read").unwrap().servers, [ServerId::new(0)]);
         assert_eq!(catalogue.problems().len(), 1);
+    }
+
+    #[test]
+    fn pages_are_bounded_by_count_and_size_and_hold_every_entry_once() {
+        let entry = |size: usize| RawJson::from(serde_json::json!({ "name": "x".repeat(size) }));
+        let cases = [
+            (vec![], vec![0]),
+            (vec![1; 1_000], vec![1_000]),
+            (vec![1; 2_001], vec![1_000, 1_000, 1]),
+            (vec![PAGE_SIZE, 1, 1, PAGE_SIZE, 1], vec![1, 2, 1, 1]),
+        ];
+        for (sizes, expected) in cases {
+            let items: Vec<_> = sizes.iter().map(|size| entry(*size)).collect();
+            let pages = pages(Kind::Tool, &items);
+            let parts: Vec<_> =
+                pages.iter().map(|page| page.member("tools").unwrap().to_json()).collect();
+            let counts: Vec<_> = parts.iter().map(|part| part.items().count()).collect();
+            assert_eq!(counts, expected);
+            let all: Vec<_> =
+                parts.iter().flat_map(RawJson::items).map(|it| it.to_json()).collect();
+            assert_eq!(all, items);
+            let (last, others) = pages.split_last().unwrap();
+            assert!(last.member("nextCursor").is_none());
+            assert!(others.iter().all(|page| page.member("nextCursor").is_some()));
+        }
     }
 
     #[test]

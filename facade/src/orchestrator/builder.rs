@@ -16,6 +16,7 @@ use toolweir_router::Router;
 use toolweir_wire::Watchdog;
 
 use super::fan::Levels;
+use super::links::Links;
 use super::reload::Counts;
 use super::step::{Hosts, Step};
 use super::subscriptions::Subscriptions;
@@ -459,6 +460,7 @@ impl Builder {
             watched_tasks: Subscriptions::default(),
             server_tasks: Arc::default(),
             levels: Levels::default(),
+            links: Links::default(),
             untried,
             unlisted,
             watchdog: self.watchdog,

@@ -60,10 +60,14 @@ impl Orchestrator {
         let sent = named.as_ref().unwrap_or(call);
         tokio::select! {
             biased;
-            result = endpoint.call(sent, &self.0.observers, turn) => match names {
-                Some(names) => result.map(|reply| names.reply(call, reply)),
-                None => result,
-            },
+            result = endpoint.call(sent, &self.0.observers, turn) => {
+                let mut reply = result?;
+                if let Some(names) = names {
+                    reply = names.reply(call, reply);
+                }
+                self.learn_links(endpoint, call, &reply);
+                Ok(reply)
+            }
             () = self.0.ended.cancelled() => {
                 Err(Error::new(toolweir_core::Kind::Closed).server(endpoint.name.clone()).ambiguous())
             }

@@ -1,7 +1,9 @@
 //! What concerns all servers, or all clients, at once.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
 use tokio::sync::watch;
-use toolweir_core::{Call, Error, Kind as ErrorKind, Method, RawJson, Reply};
+use toolweir_core::{Call, Client, Error, Kind as ErrorKind, Method, RawJson, Reply};
 
 use super::Orchestrator;
 use crate::catalogue::{Catalogue, Kind};
@@ -10,7 +12,7 @@ use crate::catalogue::{Catalogue, Kind};
 pub(super) fn changed(old: &Catalogue, new: &Catalogue) -> Vec<Method> {
     let mut methods: Vec<Method> = Kind::ALL
         .into_iter()
-        .filter(|kind| old.list(*kind) != new.list(*kind))
+        .filter(|kind| old.pages(*kind) != new.pages(*kind))
         .map(Kind::changed)
         .collect();
     methods.dedup();
@@ -21,24 +23,49 @@ pub(super) fn changed(old: &Catalogue, new: &Catalogue) -> Vec<Method> {
 const LEVELS: [&str; 8] =
     ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
-/// The most verbose level that a client asked for: each client's listener leaves out what that client did not want.
+/// What holds once every client that asked for a level has left.
+const RESTING: usize = 3;
+
+/// The level that each live client asked for; the most verbose of them holds at the servers. Each client's listener
+/// leaves out what that client did not want.
 #[derive(Debug, Default)]
-pub(super) struct Levels(watch::Sender<Option<usize>>);
+pub(super) struct Levels {
+    clients: Mutex<Vec<(Weak<Client>, usize)>>,
+    level: watch::Sender<Option<usize>>,
+}
 
 impl Levels {
-    fn ask(&self, level: usize) {
-        self.0.send_if_modified(|known| {
-            let is_new = known.is_none_or(|known| level < known);
-            if is_new {
-                *known = Some(level);
-            }
-            is_new
+    fn clients(&self) -> MutexGuard<'_, Vec<(Weak<Client>, usize)>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(&self, client: &Arc<Client>, level: usize) {
+        let mut clients = self.clients();
+        clients.retain(|(known, _)| {
+            known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(client))
+        });
+        clients.push((Arc::downgrade(client), level));
+        self.settle(&clients);
+    }
+
+    /// Forgets clients that have left.
+    pub(super) fn sweep(&self) {
+        let mut clients = self.clients();
+        clients.retain(|(known, _)| known.strong_count() > 0);
+        self.settle(&clients);
+    }
+
+    fn settle(&self, clients: &[(Weak<Client>, usize)]) {
+        let lowest = clients.iter().map(|(_, level)| *level).min();
+        self.level.send_if_modified(|known| {
+            let level = lowest.or(known.map(|_| RESTING));
+            std::mem::replace(known, level) != level
         });
     }
 
     /// Hears of changes.
     pub(super) fn subscribe(&self) -> watch::Receiver<Option<usize>> {
-        self.0.subscribe()
+        self.level.subscribe()
     }
 
     /// The call that tells a server.
@@ -71,7 +98,7 @@ impl Orchestrator {
             let names = LEVELS.join(", ");
             Error::new(ErrorKind::InvalidRequest).message(format!("`level` is one of {names}"))
         })?;
-        self.0.levels.ask(level);
+        self.0.levels.ask(&call.client, level);
         Ok(Reply::new(RawJson::EMPTY_OBJECT))
     }
 }

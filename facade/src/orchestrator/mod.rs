@@ -6,6 +6,7 @@ mod dispatch;
 mod explain;
 mod fan;
 mod hedge;
+mod links;
 mod offers;
 mod pinned;
 mod reload;
@@ -17,6 +18,7 @@ mod step;
 mod subscriptions;
 mod supervise;
 mod tasks;
+mod unknown;
 mod view;
 
 use std::path::PathBuf;
@@ -68,6 +70,8 @@ struct Inner {
     watched_tasks: subscriptions::Subscriptions,
     server_tasks: Arc<crate::tasks::Tasks>,
     levels: fan::Levels,
+    /// Resources in no list, and who told of them.
+    links: links::Links,
     /// How many servers have not been tried yet.
     untried: watch::Sender<usize>,
     /// How many of them have no lists from before either.

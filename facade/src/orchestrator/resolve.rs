@@ -50,18 +50,23 @@ impl Orchestrator {
             "completion/complete" => self.completion(call).await,
             "logging/setLevel" => self.set_level(call).map(Aimed::Done),
             "ping" => Ok(Aimed::Done(Reply::new(RawJson::EMPTY_OBJECT))),
-            _ => Err(Error::new(ErrorKind::NotFound).message(format!("method `{}`", call.method))),
+            _ => self.unknown(call).await,
         }
     }
 
-    /// A merged list, in one page.
+    /// A page of a merged list.
     async fn list(&self, call: &Call, kind: Kind) -> Result<Reply, Error> {
-        let cursor = call.params.as_ref().and_then(|params| params.member("cursor"));
-        if cursor.is_some_and(|cursor| cursor.as_bytes() != b"null") {
-            return Err(Error::new(ErrorKind::InvalidRequest)
-                .message("unknown cursor: the list has one page"));
-        }
         self.settled(LIST_PATIENCE, || false).await;
+        let cursor = call.params.as_ref().and_then(|params| params.member("cursor"));
+        if let Some(cursor) = cursor.filter(|cursor| cursor.as_bytes() != b"null") {
+            let view = self.view();
+            let page = cursor.string().and_then(|cursor| view.catalogue.page(kind, &cursor));
+            return page.cloned().map(Reply::new).ok_or_else(|| {
+                Error::new(ErrorKind::InvalidRequest).message(
+                    "unknown cursor: it is none of this list, or the list has changed since; list again from the beginning",
+                )
+            });
+        }
         Ok(Reply::new(self.view().catalogue.list(kind).clone()))
     }
 
@@ -126,16 +131,24 @@ impl Orchestrator {
         Ok(Aimed::At(Aim { call, servers }))
     }
 
-    /// The servers that may have the resource: those that list it, else those with a template that fits, else all
-    /// that have any.
+    /// The servers that may have the resource: those that are known to, else all that have any.
     pub(super) fn resource_servers(&self, uri: &str) -> Option<Vec<Arc<Endpoint>>> {
-        let view = self.view();
-        let servers = match view.catalogue.find(Kind::Resource, uri) {
-            Some(found) => view.endpoints(&found.servers),
-            None => view.endpoints(&view.catalogue.find_templates(uri)),
-        };
+        let servers = self.known_resource(uri);
         let servers = if servers.is_empty() { self.with_resources() } else { servers };
         (!servers.is_empty()).then_some(servers)
+    }
+
+    /// The servers that are known to have the resource: those that list it, else the one that told of it in a result,
+    /// else those with a template that fits.
+    pub(super) fn known_resource(&self, uri: &str) -> Vec<Arc<Endpoint>> {
+        let view = self.view();
+        if let Some(found) = view.catalogue.find(Kind::Resource, uri) {
+            return view.endpoints(&found.servers);
+        }
+        match self.0.links.find(uri).and_then(|id| view.endpoint(id)) {
+            Some(origin) => vec![origin.clone()],
+            None => view.endpoints(&view.catalogue.find_templates(uri)),
+        }
     }
 
     fn with_resources(&self) -> Vec<Arc<Endpoint>> {

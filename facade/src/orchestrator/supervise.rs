@@ -37,6 +37,8 @@ const STARTING_TURN: Duration = Duration::from_secs(10);
 const BUSY_PROBES: u32 = 3;
 /// How long a server that is let go of has to end.
 const REST_PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked whether clients have left whose level holds.
+const LEVEL_SWEEP: Duration = Duration::from_secs(30);
 /// How long a server has to take the level of its log messages.
 const LEVEL_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -376,8 +378,16 @@ impl Supervisor {
                     tracing::debug!(server = &*self.endpoint.name, %error, "the log level was not taken");
                 }
             }
-            if levels.changed().await.is_err() {
-                return;
+            // A client that leaves says nothing of its level.
+            loop {
+                match tokio::time::timeout(LEVEL_SWEEP, levels.changed()).await {
+                    Ok(Ok(())) => break,
+                    Ok(Err(_)) => return,
+                    Err(_) => match self.inner.upgrade() {
+                        Some(inner) => inner.levels.sweep(),
+                        None => return,
+                    },
+                }
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use toolweir::core::{Call, Clock, Error, Kind, Method, RawJson, TokioClock};
+use toolweir::core::{Call, Client, Clock, Error, Kind, Method, Principal, RawJson, TokioClock};
 use toolweir::{Member, Orchestrator};
 
 use super::scripted::{Does, Scripted};
@@ -29,7 +29,7 @@ fn told(server: &Scripted) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_most_verbose_level_holds_for_all_and_is_told_again_after_a_return() {
+async fn the_level_is_told_to_who_logs_and_told_again_after_a_return() {
     let (logs, silent) = (logging("logs"), Scripted::new("silent", &[]));
     let builder = Orchestrator::builder()
         .member(Member::new("logs", logs.clone()))
@@ -41,12 +41,44 @@ async fn the_most_verbose_level_holds_for_all_and_is_told_again_after_a_return()
     soon().await;
     set(&orchestrator, "warning").await.unwrap();
     soon().await;
-    assert_eq!(told(&logs), ["error", "debug"]);
+    assert_eq!(told(&logs), ["error", "debug", "warning"], "one client, which changes its mind");
     logs.down(true);
     logs.down(false);
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(told(&logs), ["error", "debug", "debug"]);
+    assert_eq!(told(&logs), ["error", "debug", "warning", "warning"]);
     assert!(silent.told().is_empty());
+}
+
+/// The level only ever became more verbose, and outlived who had asked for it.
+#[tokio::test(start_paused = true)]
+async fn the_most_verbose_level_of_the_clients_that_are_there_holds() {
+    let logs = logging("logs");
+    let orchestrator =
+        super::started(Orchestrator::builder().member(Member::new("logs", logs.clone()))).await;
+    let [one, other] = [(); 2].map(|()| Arc::new(Client::new(Principal::local())));
+    let ask = |client: &Arc<Client>, level: &str| {
+        let params = RawJson::from(json!({ "level": level }));
+        let call = Call::new(Method::SET_LEVEL, Some(params)).client(client.clone());
+        let orchestrator = orchestrator.clone();
+        async move {
+            orchestrator.call(&call).await.unwrap();
+            soon().await;
+        }
+    };
+    ask(&one, "error").await;
+    ask(&other, "debug").await;
+    ask(&one, "info").await;
+    assert_eq!(told(&logs), ["error", "debug"]);
+    ask(&other, "notice").await; // lowers its own
+    assert_eq!(told(&logs), ["error", "debug", "info"]);
+    drop(one);
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(told(&logs), ["error", "debug", "info", "notice"]);
+    drop(other);
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(told(&logs)[4..], ["warning"], "nobody asks any more");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(told(&logs).len(), 5);
 }
 
 #[tokio::test(start_paused = true)]

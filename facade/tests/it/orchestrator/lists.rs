@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use toolweir::core::{Call, Clock, Kind, Method, Server, ServerMessage, Subscriber, TokioClock};
+use toolweir::core::{
+    Call, Clock, Error, Kind, Method, RawJson, Server, ServerMessage, Subscriber, TokioClock,
+};
 use toolweir::{Member, Orchestrator};
 
 use super::scripted::Scripted;
@@ -70,13 +72,13 @@ struct Hanging;
 
 #[async_trait::async_trait]
 impl Server for Hanging {
-    async fn call(&self, _: &Call) -> Result<toolweir::core::Reply, toolweir::core::Error> {
+    async fn call(&self, _: &Call) -> Result<toolweir::core::Reply, Error> {
         std::future::pending().await
     }
     async fn connect(
         &self,
         _: toolweir::core::Instant,
-    ) -> Result<Arc<toolweir::core::ServerInfo>, toolweir::core::Error> {
+    ) -> Result<Arc<toolweir::core::ServerInfo>, Error> {
         std::future::pending().await
     }
 }
@@ -106,6 +108,54 @@ async fn the_last_known_list_stays_while_a_server_is_away() {
     server.down(true);
     tokio::time::sleep(Duration::from_secs(120)).await;
     assert_eq!(tools(&orchestrator).await, ["s__work"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_list_comes_in_pages_until_it_changes() {
+    let names: Vec<String> = (0..2_500).map(|number| format!("t{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let [long, other] = [Scripted::new("long", &names), Scripted::new("other", &["work"])];
+    let builder = Orchestrator::builder()
+        .member(Member::new("long", long.clone()).prefix(""))
+        .member(Member::new("other", other.clone()).prefix(""));
+    let orchestrator = started(builder).await;
+    let page = |cursor: &serde_json::Value| {
+        let params = serde_json::json!({ "cursor": cursor });
+        let call = Call::new(Method::TOOLS_LIST, Some(RawJson::from(params)));
+        let orchestrator = orchestrator.clone();
+        async move {
+            let reply = orchestrator.call(&call).await?;
+            Ok::<serde_json::Value, Error>(reply.result.get().unwrap())
+        }
+    };
+    let (mut seen, mut cursors) = (Vec::new(), vec![serde_json::Value::Null]);
+    loop {
+        let tools = page(cursors.last().unwrap()).await.unwrap();
+        let tools_of = tools["tools"].as_array().unwrap().iter();
+        seen.extend(tools_of.map(|tool| tool["name"].as_str().unwrap().to_owned()));
+        match tools.get("nextCursor") {
+            Some(next) => cursors.push(next.clone()),
+            None => break,
+        }
+    }
+    assert_eq!(
+        (cursors.len(), seen.len(), &*seen[2_499], &*seen[2_500]),
+        (3, 2_501, "t2499", "work")
+    );
+    // The catalogue is put together anew, but the list is the same.
+    other.set_tools(&["work"]);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    other.set_tools(&["work"]);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let cursor = page(&serde_json::Value::Null).await.unwrap()["nextCursor"].clone();
+    page(&cursor).await.unwrap();
+    other.set_tools(&["more"]);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    for unknown in [cursor, "".into(), "x-1".into(), "0-99".into(), 7.into()] {
+        let error = page(&unknown).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidRequest, "{unknown}");
+        assert!(error.to_string().contains("list again"), "{error}");
+    }
 }
 
 #[derive(Default)]

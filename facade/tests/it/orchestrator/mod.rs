@@ -10,6 +10,7 @@ mod hedging;
 mod levels;
 mod life;
 mod limits;
+mod links;
 mod lists;
 mod reload;
 mod resting;
@@ -19,6 +20,7 @@ mod stale;
 mod subscriptions;
 mod supervision;
 mod tasks;
+mod unknown;
 
 use std::time::Duration;
 
