@@ -48,7 +48,14 @@ impl Levels {
         self.settle(&clients);
     }
 
-    /// Forgets clients that have left.
+    /// Forgets a client that leaves.
+    pub(super) fn forget(&self, client: &Arc<Client>) {
+        let mut clients = self.clients();
+        clients.retain(|(known, _)| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(client)));
+        self.settle(&clients);
+    }
+
+    /// Forgets clients that have left without a word.
     pub(super) fn sweep(&self) {
         let mut clients = self.clients();
         clients.retain(|(known, _)| known.strong_count() > 0);

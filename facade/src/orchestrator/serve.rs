@@ -69,6 +69,7 @@ impl Server for Orchestrator {
     }
 
     fn forget(&self, client: &Arc<Client>) {
+        self.0.levels.forget(client);
         for endpoint in &*self.view().endpoints {
             endpoint.server.forget(client);
         }

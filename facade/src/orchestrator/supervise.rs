@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use toolweir_core::{
-    Clock, Error, Event, Kind, Method, ServerMessage, Store, Subscriber, TokioClock,
+    Clock, Error, Event, Kind, Method, Notification, ServerMessage, Store, Subscriber, TokioClock,
 };
 
 use super::fan::Levels;
@@ -73,15 +73,14 @@ impl Subscriber for Ear {
                 inner.store.invalidate(&self.endpoint.name);
                 self.signals.raise(&self.signals.lists_changed);
             }
-            ServerMessage::Notification(notification)
-                if [Method::TASK_STATUS, Method::TASK_CHANGED].contains(&notification.method) =>
-            {
-                match inner.server_tasks.told(&self.endpoint.name, &notification) {
-                    Some(told) => inner.tell(&ServerMessage::Notification(told)),
-                    None => tracing::debug!(
-                        server = &*self.endpoint.name,
-                        "told of a task that is nobody's here"
-                    ),
+            ServerMessage::Notification(notification) if is_of_a_task(&notification) => {
+                if let Some(told) = self.told_of_task(&inner, &notification) {
+                    inner.tell(&ServerMessage::Notification(told));
+                }
+            }
+            ServerMessage::ToClient(client, notification) if is_of_a_task(&notification) => {
+                if let Some(told) = self.told_of_task(&inner, &notification) {
+                    inner.tell(&ServerMessage::ToClient(client, told));
                 }
             }
             ServerMessage::Notification(notification) => {
@@ -94,6 +93,22 @@ impl Subscriber for Ear {
             _ => {}
         }
     }
+}
+
+impl Ear {
+    /// What a server says of a task, by the name that its owner knows; `None` where it is nobody's here.
+    fn told_of_task(&self, inner: &Inner, notification: &Notification) -> Option<Notification> {
+        let server = &*self.endpoint.name;
+        let told = inner.server_tasks.told(server, notification);
+        if told.is_none() {
+            tracing::debug!(server, "told of a task that is nobody's here");
+        }
+        told
+    }
+}
+
+fn is_of_a_task(notification: &Notification) -> bool {
+    [Method::TASK_STATUS, Method::TASK_CHANGED].contains(&notification.method)
 }
 
 impl Signals {

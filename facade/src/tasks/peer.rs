@@ -52,4 +52,8 @@ impl Peer for TaskPeer {
         let answer = self.peer.request(method, self.shown(params), deadline).await?;
         Ok(names::related(&answer, &|shown| self.names.own(shown)).unwrap_or(answer))
     }
+
+    fn lasting(&self) -> Option<Arc<dyn Peer>> {
+        Some(Self::new(self.peer.lasting()?, self.names.clone()))
+    }
 }
