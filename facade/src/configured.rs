@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use toolweir_core::{Call, Error, Instant, Kind, Reply, Server, ServerInfo};
-use toolweir_wire::{Endpoint, HttpServer, Options, Owner, Program, StdioServer};
+use toolweir_wire::{Endpoint, Options, Owner, Program, StdioServer, WebServer};
 
-use crate::config::{self, Config, Setting, Start, StateDir, Transport};
+use crate::config::{self, Config, HttpKind, Setting, Start, StateDir, Transport};
 use crate::endpoint::{Around, Origin};
 use crate::handlers::Handlers;
 use crate::isolated::{Isolated, Isolation};
@@ -243,7 +243,10 @@ pub(crate) fn transport(
             for (header, value) in &http.headers {
                 endpoint = endpoint.header(header, value.expose())?;
             }
-            let one = HttpServer::new(name.clone(), endpoint, options)?;
+            let mut one = WebServer::new(name.clone(), endpoint, options)?;
+            if http.kind == HttpKind::Sse {
+                one = one.sse_first();
+            }
             let shared = Arc::new(one.clone());
             Reached::new(name, server, shared, move |owner| Arc::new(one.sibling(owner)))
         }

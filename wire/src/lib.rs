@@ -19,5 +19,5 @@ mod version;
 pub use self::{
     limits::Limits,
     listen::{Access, HttpListener, Page, Pages, PagesListener, Service, serve_stdio},
-    upstream::{Endpoint, HttpServer, Options, Owner, Program, StdioServer, Watchdog},
+    upstream::{Endpoint, HttpServer, Options, Owner, Program, StdioServer, Watchdog, WebServer},
 };

@@ -46,10 +46,10 @@ pub struct Http {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HttpKind {
-    /// Streamable HTTP, the usual one.
+    /// Streamable HTTP, the usual one; HTTP+SSE where the server refuses it.
     #[default]
     Streamable,
-    /// `"type": "sse"`: the older one, from before March 2025; told of in a warning, as it is not spoken.
+    /// `"type": "sse"`: HTTP+SSE, from before March 2025; Streamable HTTP where the server refuses that.
     Sse,
 }
 
@@ -152,14 +152,10 @@ fn kind(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Kind> {
     match text.value() {
         "stdio" => Some(Kind::Stdio),
         "http" | "streamable-http" | "streamableHttp" => Some(Kind::Http(HttpKind::Streamable)),
-        "sse" => {
-            walk.warn(span(value), "`sse` is the older transport, which is not spoken").help(
-                "the server will be tried by Streamable HTTP; if it knows that, write `http`",
-            );
-            Some(Kind::Http(HttpKind::Sse))
-        }
+        "sse" => Some(Kind::Http(HttpKind::Sse)),
         _ => {
-            walk.error(span(value), "unknown type of server").help("known are `stdio` and `http`");
+            walk.error(span(value), "unknown type of server")
+                .help("known are `stdio`, `http` and `sse`");
             None
         }
     }

@@ -15,7 +15,7 @@ use toolweir_core::{Error, Kind};
 
 use super::watchdog::{Watchdog, Watched};
 
-use super::source::Ends;
+use super::source::{Ends, Input};
 
 /// A program to be started: argument by argument, without a shell.
 ///
@@ -137,7 +137,7 @@ impl Program {
         let process = Process { child, group, watched };
         match (stdin, stdout, stderr) {
             (Some(stdin), Some(stdout), Some(stderr)) => Ok(Ends {
-                input: Box::new(stdin),
+                input: Input::Stream(Box::new(stdin)),
                 output: Box::new(stdout),
                 process: Some((process, stderr)),
             }),

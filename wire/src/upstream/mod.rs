@@ -16,6 +16,7 @@ mod stdio;
 mod subscribers;
 mod waiting;
 mod watchdog;
+mod web;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use self::{
     http::{Endpoint, HttpServer},
     stdio::StdioServer,
     watchdog::Watchdog,
+    web::WebServer,
 };
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::{

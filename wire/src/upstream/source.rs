@@ -1,8 +1,12 @@
 //! Where the streams to a server come from: a child's pipes, or whatever the program has.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::process::ChildStderr;
 use toolweir_core::{Error, Kind};
@@ -11,11 +15,30 @@ use super::child::{Process, Program};
 
 /// Our ends of the streams to one server.
 pub(super) struct Ends {
-    /// What we write, the server reads.
-    pub(super) input: Box<dyn AsyncWrite + Send + Unpin>,
+    pub(super) input: Input,
     pub(super) output: Box<dyn AsyncRead + Send + Unpin>,
     /// Where it is a child: the process, and what it says beside the protocol.
     pub(super) process: Option<(Process, ChildStderr)>,
+}
+
+/// Where what we say goes.
+pub(super) enum Input {
+    /// What we write, the server reads; a message a line.
+    Stream(Box<dyn AsyncWrite + Send + Unpin>),
+    /// Each message goes its own way.
+    Posts(Post),
+}
+
+/// Delivers one message, and says whether it was taken.
+pub(super) type Post =
+    Arc<dyn Fn(Bytes) -> Pin<Box<dyn Future<Output = Result<(), Refused>> + Send>> + Send + Sync>;
+
+/// A message that was not taken.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    pub(super) error: Error,
+    /// Nothing will be taken any more.
+    pub(super) is_final: bool,
 }
 
 type Open = dyn Fn() -> io::Result<Ends> + Send + Sync;
@@ -37,7 +60,11 @@ impl Source {
     {
         Self::Streams(Box::new(move || {
             let (output, input) = open()?;
-            Ok(Ends { input: Box::new(input), output: Box::new(output), process: None })
+            Ok(Ends {
+                input: Input::Stream(Box::new(input)),
+                output: Box::new(output),
+                process: None,
+            })
         }))
     }
 

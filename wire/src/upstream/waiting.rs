@@ -204,6 +204,11 @@ impl Waiting {
         }
     }
 
+    /// Whether somebody waits for this call's answer.
+    pub(super) fn awaits(&self, id: u64) -> bool {
+        self.table().calls.contains_key(&id)
+    }
+
     /// Takes a call out because its caller left; says whether it had been sent.
     pub(super) fn leave(&self, id: u64) -> Option<bool> {
         self.table().calls.remove(&id).map(|entry| entry.sent)

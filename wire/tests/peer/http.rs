@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedReceiver;
 use toolweir_wire::{Endpoint, HttpServer, Options};
 
 use super::script::{self, Framing, Names, Next, Step, response};
@@ -63,6 +64,8 @@ pub(crate) enum Answer {
     Close(Vec<u8>),
     /// Stays open until the client closes it.
     Open(Vec<u8>),
+    /// Stays open, and goes on with what comes here until that ends.
+    Fed(Vec<u8>, UnboundedReceiver<Vec<u8>>),
     /// A stream of events on which a script is played, unless its first step begins another answer.
     Play(Vec<Step>),
 }
@@ -307,6 +310,18 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
                 false => return,
             }
         }
+        let answer = match answer {
+            Answer::Fed(bytes, mut more) => {
+                let _ = stream.write_all(&bytes).await; // a client that has gone closes it below
+                while let Some(bytes) = more.recv().await {
+                    if stream.write_all(&bytes).await.is_err() {
+                        return;
+                    }
+                }
+                return;
+            }
+            other => other,
+        };
         let (Answer::Keep(bytes) | Answer::Close(bytes) | Answer::Open(bytes)) = &answer else {
             continue;
         };
@@ -315,7 +330,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
         }
         match answer {
             Answer::Keep(_) => {}
-            Answer::Close(_) | Answer::Play(_) => return,
+            Answer::Close(_) | Answer::Play(_) | Answer::Fed(..) => return,
             Answer::Open(_) => {
                 let _ = stream.read(&mut [0; 1]).await;
                 shared.closed.fetch_add(1, Ordering::SeqCst);

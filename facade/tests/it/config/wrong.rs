@@ -58,10 +58,6 @@ fn warnings_do_not_stop() {
             ],
         ),
         (
-            r#"{"mcpServers":{"s":{"type":"sse","url":"http://h"}}}"#,
-            vec!["1:28 warning `sse` is the older transport, which is not spoken"],
-        ),
-        (
             r#"{"mcpServers":{"s":{"disabled":true,"command":"${NOT_SET}"}}}"#,
             vec!["1:48 warning the environment variable `NOT_SET` is not set"],
         ),

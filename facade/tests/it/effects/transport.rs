@@ -7,6 +7,7 @@ use toolweir::Readiness;
 
 use super::upstream::Upstream;
 use super::{call, one, read, started};
+use crate::peer::http::{Web, http};
 
 /// The first tool of the one server, which tells which of the demonstration's servers it is.
 async fn first_tool(entry: &str) -> Option<String> {
@@ -97,6 +98,16 @@ pub(super) async fn the_type_decides() {
     orchestrator.shutdown(Duration::from_secs(5)).await;
     let refused = read(&entry("stdio"), &upstream.url()).unwrap_err();
     assert!(refused.to_string().contains("is of type stdio, but has no `command`"), "{refused}");
+    // By which of the two transports over HTTP it is tried first.
+    for (kind, methods) in [("http", ["POST", "POST", "GET"]), ("sse", ["GET", "POST", "POST"])] {
+        let web = Web::start(|_| http("404 Not Found", "", "")).await;
+        let url = format!("http://{}/mcp", web.address);
+        let orchestrator = started(&entry(kind), &url).await;
+        assert_eq!(orchestrator.servers()[0].health_status, Readiness::Unhealthy);
+        let seen: Vec<String> = web.seen().into_iter().map(|seen| seen.method).collect();
+        assert_eq!(seen[..3], methods, "{kind}");
+        orchestrator.shutdown(Duration::from_secs(5)).await;
+    }
 }
 
 #[tokio::test]

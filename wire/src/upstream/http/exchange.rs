@@ -11,7 +11,7 @@ use hyper::{Request, Response, StatusCode};
 use toolweir_core::{Clock, Error, Kind, Method, RawJson, TokioClock};
 
 use super::session::Head;
-use super::{Remote, stream};
+use super::{Endpoint, Remote, stream};
 use crate::message::{self, Id, Incoming};
 use crate::upstream::waiting::Origin;
 
@@ -59,11 +59,11 @@ pub(super) async fn post(
     headers.insert(CONTENT_TYPE, JSON);
     headers.insert(ACCEPT, JSON_OR_EVENTS);
     head.write(headers);
-    remote.client.request(request).await.map_err(|error| transport(remote, error))
+    remote.client.request(request).await.map_err(|error| transport(&remote.endpoint, error))
 }
 
-fn transport(remote: &Remote, error: hyper_util::client::legacy::Error) -> Error {
-    let host = remote.endpoint.uri.authority().map_or("?", |authority| authority.host());
+pub(super) fn transport(endpoint: &Endpoint, error: hyper_util::client::legacy::Error) -> Error {
+    let host = endpoint.uri.authority().map_or("?", |authority| authority.host());
     let mut text = format!("{host}: {error}");
     let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {
@@ -153,7 +153,7 @@ async fn throttled(error: Error, body: Body, depth: usize) -> Error {
 
 /// How long the server asks to wait: seconds or a date, at most a day.
 #[expect(clippy::disallowed_methods, reason = "a date is of the wall clock")]
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let pause = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),

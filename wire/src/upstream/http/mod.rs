@@ -4,6 +4,7 @@ mod connector;
 mod exchange;
 mod listen;
 mod session;
+mod sse;
 mod stream;
 
 use std::fmt;
@@ -26,12 +27,22 @@ use self::exchange::Failed;
 use self::session::Session;
 use super::keeper::Keeper;
 use super::listening::Wishes;
+use super::source::Source;
 use super::subscribers::Subscribers;
 use super::waiting::{Origin, Waiting};
 use super::{Options, Owner, bridge, outgoing, parameters, until};
 use crate::message;
 use crate::mirrors::Mirrors;
 use crate::version::Era;
+
+/// What connects to a server over HTTP+SSE, the transport of 2024-11-05.
+///
+/// # Errors
+/// Fails where the system's certificates cannot be read.
+pub(super) fn sse_source(endpoint: &Endpoint, options: &Options) -> Result<Source, Error> {
+    let client = connector::client(options)?;
+    Ok(sse::source(endpoint.clone(), client, options))
+}
 
 /// Where an HTTP server is, and what is sent along with every request.
 #[derive(Clone)]

@@ -14,13 +14,14 @@ use toolweir_core::{Call, Error, Instant, Kind, Method, Notification, RawJson, S
 
 use super::hears::Hears;
 use super::listen::Link as Listening;
+use super::posts;
 use crate::message::{self, Id};
 use crate::upstream::child::{LastWords, Process};
 use crate::upstream::handshake::{Agreed, Link};
 use crate::upstream::keeper::{AbortOnDrop, Ends};
 use crate::upstream::listening::{self, Wishes};
 use crate::upstream::outgoing::Outgoing;
-use crate::upstream::source::Source;
+use crate::upstream::source::{Input, Source};
 use crate::upstream::subscribers::Subscribers;
 use crate::upstream::waiting::{Origin, Waiting};
 use crate::upstream::{Options, until};
@@ -93,7 +94,12 @@ impl Connection {
         if let Some(stderr) = stderr {
             pipes.spawn(words.clone().drain(name.clone(), stderr, source.secrets()).then_nothing());
         }
-        let writing = pipes.spawn(write(queue, ends.input, waiting.clone(), limits.write));
+        let writing = match ends.input {
+            Input::Stream(input) => pipes.spawn(write(queue, input, waiting.clone(), limits.write)),
+            Input::Posts(post) => {
+                pipes.spawn(posts::post_all(queue, post, waiting.clone(), limits.clone()))
+            }
+        };
         let hears = Hears {
             name: name.clone(),
             waiting,

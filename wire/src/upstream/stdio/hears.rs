@@ -44,7 +44,8 @@ impl Hears {
                 line = lines.next() => match line {
                     Ok(Some(Line::Whole(line))) => self.hear(line, &mut requests),
                     Ok(Some(Line::TooLong { head, tail })) => self.too_long(&head, &tail),
-                    Ok(None) | Err(_) => return Some(Error::new(Kind::Disconnected).message("the server closed its output")),
+                    Ok(None) => return Some(closed()),
+                    Err(error) => return Some(why(&error).unwrap_or_else(closed)),
                 },
                 Some(_) = requests.tasks.join_next(), if !requests.tasks.is_empty() => requests.forget_done(),
             }
@@ -188,6 +189,15 @@ impl Hears {
             self.waiting.answer(id, Err(Error::new(Kind::InvalidReply).message(text)));
         }
     }
+}
+
+fn closed() -> Error {
+    Error::new(Kind::Disconnected).message("the server closed its output")
+}
+
+/// Why a stream failed, where it is not one of the system's and says so.
+fn why(error: &std::io::Error) -> Option<Error> {
+    error.get_ref()?.downcast_ref::<Error>().cloned()
 }
 
 fn refuse(writer: &mpsc::Sender<Item>, id: &Id, code: i64, text: &str) {

@@ -4,6 +4,7 @@
 mod connection;
 mod hears;
 mod listen;
+mod posts;
 
 use std::fmt;
 use std::io;
@@ -53,6 +54,8 @@ struct Recipe {
     wishes: Arc<Wishes>,
     /// A task for every child that has not ended.
     children: TaskTracker,
+    /// The transport is a legacy one: there is nothing to find out.
+    is_legacy: bool,
     /// The server ended when it was asked in the modern way, so it is not asked so again.
     legacy_only: AtomicBool,
 }
@@ -95,7 +98,17 @@ impl StdioServer {
         Self::with(name.into(), Arc::new(Source::streams(open)), options)
     }
 
+    /// A server that is no child, of which is known that it speaks no other way than by `initialize`.
+    pub(super) fn legacy(name: Arc<str>, source: Source, options: Options) -> Self {
+        Self::made(name, Arc::new(source), options, true)
+    }
+
     fn with(name: Arc<str>, source: Arc<Source>, options: Options) -> Self {
+        Self::made(name, source, options, false)
+    }
+
+    fn made(name: Arc<str>, source: Arc<Source>, options: Options, is_legacy: bool) -> Self {
+        let keeper = if is_legacy { Keeper::new() } else { Keeper::of_process() };
         let recipe = Recipe {
             name,
             source,
@@ -103,16 +116,18 @@ impl StdioServer {
             subscribers: Arc::default(),
             wishes: Arc::default(),
             children: TaskTracker::new(),
+            is_legacy,
             legacy_only: AtomicBool::new(false),
         };
-        Self(Arc::new(Inner { recipe: Arc::new(recipe), keeper: Keeper::of_process() }))
+        Self(Arc::new(Inner { recipe: Arc::new(recipe), keeper }))
     }
 
     /// The same program for one client alone: a child of its own, not started yet.
     #[must_use]
     pub fn sibling(&self, owner: Owner) -> Self {
-        let Recipe { name, source, options, legacy_only, .. } = &*self.0.recipe;
-        let sibling = Self::with(name.clone(), source.clone(), options.clone().owner(owner));
+        let Recipe { name, source, options, legacy_only, is_legacy, .. } = &*self.0.recipe;
+        let options = options.clone().owner(owner);
+        let sibling = Self::made(name.clone(), source.clone(), options, *is_legacy);
         let legacy_only = legacy_only.load(Ordering::Relaxed);
         sibling.0.recipe.legacy_only.store(legacy_only, Ordering::Relaxed);
         sibling
@@ -136,7 +151,7 @@ impl Recipe {
     async fn connect(&self, keeper: &Weak<Keeper<Connection>>) -> Result<Arc<Connection>, Error> {
         let limit = self.options.connect_timeout;
         let attempt = async {
-            if !self.legacy_only.load(Ordering::Relaxed) {
+            if !self.is_legacy && !self.legacy_only.load(Ordering::Relaxed) {
                 let connection = self.start(keeper)?;
                 let shaken = self.shake(&connection).await;
                 match shaken.map_err(|error| connection.in_full(error)) {

@@ -11,6 +11,7 @@ mod resume;
 #[cfg(feature = "rmcp")]
 mod sdk;
 mod shake;
+mod sse;
 mod streams;
 
 use std::future::Future;

@@ -5,6 +5,7 @@ mod clients;
 mod configs;
 mod failures;
 mod servers;
+mod sse;
 mod systems;
 mod upstream;
 
@@ -21,12 +22,13 @@ use crate::processes;
 type Check = fn(&Place, &mut Rows) -> Result<(), Failure>;
 
 /// All groups: name, what it is about, the checks.
-pub(super) const GROUPS: [(&str, &str, Check); 9] = [
+pub(super) const GROUPS: [(&str, &str, Check); 10] = [
     ("clients", "other people's clients, through the gateway", clients::run),
     ("http", "examples/real.jsonc behind `toolweir serve`", servers::over_http),
     ("stdio", "examples/real.jsonc behind `toolweir serve --stdio`", servers::over_stdio),
     ("killed", "a server's process is killed", failures::run),
     ("upstream", "a server over HTTP goes away and comes back", upstream::run),
+    ("sse", "a server that has nothing but HTTP+SSE", sse::run),
     ("browser", "`toolweir route` drives a browser", browser::run),
     ("systems", "the five systems' published servers", systems::run),
     ("commands", "the other commands", configs::commands),

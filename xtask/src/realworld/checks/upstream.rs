@@ -14,11 +14,13 @@ use crate::Failure;
 use crate::processes::{Running, free_port, listening, until};
 
 /// How long a server gets to be there, or to be there again.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
+
+const TRANSPORT: &str = "streamableHttp";
 
 pub(super) fn run(place: &Place, rows: &mut Rows) -> Result<(), Failure> {
     let port = free_port()?;
-    let mut server = start(place, port)?;
+    let mut server = start(place, TRANSPORT, port)?;
     let config = place.file("xtask/realworld/upstream.jsonc");
     let envs = [("TOOLWEIR_REALWORLD_PORT", port.to_string())];
     let gateway = place.gateway("upstream", &config, &["remote"], &envs)?;
@@ -41,7 +43,7 @@ pub(super) fn run(place: &Place, rows: &mut Rows) -> Result<(), Failure> {
         ensure(count == 16, || format!("{count} tools"))?;
         Ok(format!("{count} tools"))
     });
-    let _server = start(place, port)?;
+    let _server = start(place, TRANSPORT, port)?;
     rows.check("upstream.back", "once it is back, it is used again by the same gateway", || {
         let mut refused = 0;
         let answered = until(LIMIT, || {
@@ -60,12 +62,12 @@ fn echo(client: &mut Client, message: &str) -> Result<String, Failure> {
     containing(&text(&result), message)
 }
 
-/// Starts server-everything on a port and waits until it listens.
-fn start(place: &Place, port: u16) -> Result<Running, Failure> {
+/// Starts server-everything with a transport on a port and waits until it listens.
+pub(super) fn start(place: &Place, transport: &str, port: u16) -> Result<Running, Failure> {
     let log = File::create(place.folder.join("upstream-server.log"))?;
     let mut command = place.command("mcp-server-everything");
     let loopback = place.file("xtask/realworld/loopback.mjs");
-    command.arg("streamableHttp").env("PORT", port.to_string());
+    command.arg(transport).env("PORT", port.to_string());
     command.env("NODE_OPTIONS", format!("--import={}", loopback.display()));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     listening(&mut command, port, LIMIT)
