@@ -65,6 +65,11 @@ pub(super) async fn shake<L: Link + Sync>(
     }
 }
 
+/// Asks in the modern way alone: of which era the server is.
+pub(super) async fn probe<L: Link + Sync>(link: &L) -> Result<Era, Error> {
+    Ok(verdict(discover(link).await)?.map_or(Era::Legacy, |agreed| agreed.era))
+}
+
 /// Sends the probe; once more where the server refuses the version and names it among those that it speaks.
 async fn discover<L: Link + Sync>(link: &L) -> Result<RawJson, Error> {
     let result = link.request(Method::DISCOVER, discover_params()).await;

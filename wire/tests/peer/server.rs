@@ -165,7 +165,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Server<R, W> {
                 let tells = r#""tools":{"listChanged":true}"#;
                 self.result(id, &discovered().replace(r#""tools":{}"#, tells)).await;
             }
-            ("server/discover", "modern") => self.result(id, &discovered()).await,
+            ("server/discover", "modern" | "newer") => self.result(id, &discovered()).await,
             ("server/discover", "silent" | "hangs") | ("initialize", "hangs") => {}
             ("server/discover", "exits") => return Err(End::Exit(1)),
             ("server/discover" | "initialize", "dies") => {
@@ -188,6 +188,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Server<R, W> {
             }
             ("initialize", "modern" | "again" | "future") => {
                 self.error(id, r#"{"code":-32022,"message":"modern only"}"#).await;
+            }
+            ("initialize", "newer") => {
+                self.result(id, &identity("2025-11-25").replace(r#""1""#, r#""2""#)).await;
             }
             ("initialize", "lies") => self.result(id, &identity("2026-07-28")).await,
             ("initialize", "leaves") => {

@@ -31,13 +31,15 @@ pub(super) struct Failed {
     pub(super) error: Error,
     /// The server refused the request because it does not know our session (any more).
     pub(super) session_gone: bool,
-    /// The refusal names no request: it was made before anything was carried out.
+    /// The refusal is not one of the era that was agreed on: the server may be another one by now.
+    pub(super) is_doubtful: bool,
+    /// The refusal names no request, or refuses the era: it was made before anything was carried out.
     pub(super) unread: bool,
 }
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
-        Self { error, session_gone: false, unread: false }
+        Self { error, session_gone: false, is_doubtful: false, unread: false }
     }
 }
 
@@ -118,12 +120,22 @@ pub(super) async fn exchange(
                     StatusCode::BAD_REQUEST => !ours,
                     _ => false,
                 };
-            Err(Failed { error, session_gone, unread: !ours })
+            let refuses_era = is_era_error(error.kind());
+            let is_doubtful = if head.is_modern() {
+                is_refusal(status) && !refuses_era && !is_modern_refusal(error.kind())
+            } else {
+                refuses_era
+            };
+            let unread = !ours || (is_doubtful && refuses_era);
+            Err(Failed { error, session_gone, is_doubtful, unread })
         }
         _ if !status.is_success() => {
             let error = Error::new(Kind::Status { status: status.as_u16() });
-            let refused = matches!(status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST);
-            Err(Failed { error, session_gone: head.has_session() && refused, unread: true })
+            let is_doubtful = is_refusal(status);
+            // Whoever takes no POST has another transport now, whatever the session.
+            let takes_none = status == StatusCode::METHOD_NOT_ALLOWED && !head.is_modern();
+            let session_gone = takes_none || (head.has_session() && is_doubtful);
+            Err(Failed { error, session_gone, is_doubtful, unread: true })
         }
         _ => match text {
             Err(error) => Err(error.into()),
@@ -132,6 +144,29 @@ pub(super) async fn exchange(
                 .into()),
         },
     }
+}
+
+/// The statuses with which a server refuses what it does not speak, or does not know.
+fn is_refusal(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+    )
+}
+
+/// The errors that only modern servers have.
+fn is_era_error(kind: Kind) -> bool {
+    use message::code::{HEADER_MISMATCH, MISSING_CAPABILITY, UNSUPPORTED_VERSION};
+    matches!(
+        kind,
+        Kind::Protocol { code: HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_VERSION }
+    )
+}
+
+/// What a modern server answers with such a status, too.
+fn is_modern_refusal(kind: Kind) -> bool {
+    use message::code::{INVALID_PARAMS, METHOD_NOT_FOUND};
+    matches!(kind, Kind::Protocol { code: INVALID_PARAMS | METHOD_NOT_FOUND })
 }
 
 /// A request for a pause, with the JSON-RPC error that came along; not waited for long, nor read far.

@@ -232,6 +232,20 @@ impl HttpServer {
             {
                 continue;
             }
+            // Not an answer of the era that was agreed on, and the probe says why: the server is another one by now.
+            if failed.is_doubtful
+                && !reopened
+                && !failed.session_gone
+                && self.is_outdated(&session, call.deadline).await
+            {
+                self.0.lose(&session, &failed.error);
+                if !failed.unread {
+                    return Err(failed.error);
+                }
+                reopened = true;
+                session = self.session(call.deadline).await?;
+                continue;
+            }
             if !failed.session_gone || session.era() != Era::Legacy {
                 return Err(failed.error);
             }
@@ -241,6 +255,11 @@ impl HttpServer {
             }
             session = self.session(call.deadline).await?;
         }
+    }
+
+    async fn is_outdated(&self, session: &Session, deadline: Option<Instant>) -> bool {
+        let probe = async { Ok(session.is_outdated(&self.0.remote).await) };
+        until(deadline, probe).await.unwrap_or(false)
     }
 
     async fn exchange_in(&self, session: &Arc<Session>, call: &Call) -> Result<Reply, Failed> {

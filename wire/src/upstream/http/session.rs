@@ -127,6 +127,16 @@ impl Session {
         Ok(session)
     }
 
+    /// Whether the server is of the other era by now; `false` where that cannot be told.
+    pub(super) async fn is_outdated(&self, remote: &Arc<Remote>) -> bool {
+        let opening = Opening { remote, session: Mutex::default() };
+        let probe = handshake::probe(&opening);
+        match tokio::time::timeout(remote.options.probe_timeout, probe).await {
+            Ok(Ok(era)) => era != self.era(),
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
     pub(super) fn era(&self) -> Era {
         self.agreed.era
     }

@@ -8,16 +8,15 @@ mod posts;
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::TaskTracker;
 use toolweir_core::{
-    Call, Error, Instant, Kind, Method, Notification, Reply, Server, ServerInfo, ServerMessage,
-    Subscriber,
+    Call, Error, Instant, Kind, Method, Notification, RawJson, Reply, Server, ServerInfo,
+    ServerMessage, Subscriber,
 };
 
 use self::connection::Connection;
@@ -56,8 +55,8 @@ struct Recipe {
     children: TaskTracker,
     /// The transport is a legacy one: there is nothing to find out.
     is_legacy: bool,
-    /// The server ended when it was asked in the modern way, so it is not asked so again.
-    legacy_only: AtomicBool,
+    /// Who ended when it was asked in the modern way, so that it is not asked so again.
+    legacy_only: Mutex<Option<RawJson>>,
 }
 
 impl StdioServer {
@@ -117,7 +116,7 @@ impl StdioServer {
             wishes: Arc::default(),
             children: TaskTracker::new(),
             is_legacy,
-            legacy_only: AtomicBool::new(false),
+            legacy_only: Mutex::default(),
         };
         Self(Arc::new(Inner { recipe: Arc::new(recipe), keeper }))
     }
@@ -125,11 +124,11 @@ impl StdioServer {
     /// The same program for one client alone: a child of its own, not started yet.
     #[must_use]
     pub fn sibling(&self, owner: Owner) -> Self {
-        let Recipe { name, source, options, legacy_only, is_legacy, .. } = &*self.0.recipe;
+        let Recipe { name, source, options, is_legacy, .. } = &*self.0.recipe;
         let options = options.clone().owner(owner);
         let sibling = Self::made(name.clone(), source.clone(), options, *is_legacy);
-        let legacy_only = legacy_only.load(Ordering::Relaxed);
-        sibling.0.recipe.legacy_only.store(legacy_only, Ordering::Relaxed);
+        let known = self.0.recipe.legacy_only().clone();
+        *sibling.0.recipe.legacy_only() = known;
         sibling
     }
 
@@ -151,7 +150,24 @@ impl Recipe {
     async fn connect(&self, keeper: &Weak<Keeper<Connection>>) -> Result<Arc<Connection>, Error> {
         let limit = self.options.connect_timeout;
         let attempt = async {
-            if !self.is_legacy && !self.legacy_only.load(Ordering::Relaxed) {
+            let known = self.legacy_only().clone();
+            if let (false, Some(known)) = (self.is_legacy, &known) {
+                let connection = self.start(keeper)?;
+                let initialized = self.initialize(&connection).await;
+                if let Ok(agreed) = &initialized
+                    && agreed.info.identity == *known
+                {
+                    return Ok((connection, initialized?));
+                }
+                // Another program by now, or another version of it: what was found out is of the former.
+                *self.legacy_only() = None;
+                if let Err(error) = initialized
+                    && error.kind() == Kind::Disconnected
+                {
+                    return Err(error); // not started twice where it fails anyhow
+                }
+            }
+            if !self.is_legacy {
                 let connection = self.start(keeper)?;
                 let shaken = self.shake(&connection).await;
                 match shaken.map_err(|error| connection.in_full(error)) {
@@ -164,10 +180,8 @@ impl Recipe {
                 }
             }
             let connection = self.start(keeper)?;
-            let agreed = handshake::initialize(&*connection, self.options.owner.as_ref())
-                .await
-                .map_err(|error| connection.in_full(error))?;
-            self.legacy_only.store(true, Ordering::Relaxed);
+            let agreed = self.initialize(&connection).await?;
+            *self.legacy_only() = Some(agreed.info.identity.clone());
             Ok((connection, agreed))
         };
         let timeout = || {
@@ -187,6 +201,16 @@ impl Recipe {
     async fn shake(&self, connection: &Connection) -> Result<Agreed, Error> {
         let Options { probe_timeout, owner, .. } = &self.options;
         handshake::shake(connection, *probe_timeout, owner.as_ref()).await
+    }
+
+    async fn initialize(&self, connection: &Connection) -> Result<Agreed, Error> {
+        handshake::initialize(connection, self.options.owner.as_ref())
+            .await
+            .map_err(|error| connection.in_full(error))
+    }
+
+    fn legacy_only(&self) -> MutexGuard<'_, Option<RawJson>> {
+        self.legacy_only.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn start(&self, keeper: &Weak<Keeper<Connection>>) -> Result<Arc<Connection>, Error> {

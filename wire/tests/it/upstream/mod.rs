@@ -1,6 +1,7 @@
 //! The side that faces servers.
 
 mod calls;
+mod eras;
 mod faults;
 mod hostile;
 mod http;

@@ -38,7 +38,7 @@ impl Old {
         }
         let message = seen.json();
         let done = |result: Value| {
-            self.say(&json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }))
+            self.say(&json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }));
         };
         match (&*seen.what(), message["params"]["name"].as_str().unwrap_or_default()) {
             ("initialize", _) => done(
@@ -238,6 +238,34 @@ async fn progress_comes_and_a_cancellation_goes() {
     web.sees("notifications/cancelled", 1).await;
     let id = &web.of("tools/call")[1].json()["id"];
     assert_eq!(web.of("notifications/cancelled")[0].json()["params"]["requestId"], *id);
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_with_the_other_transport_is_spoken_with_and_no_call_sent_twice() {
+    let old = Arc::new(Old::default());
+    let (answers, is_old) = (old.clone(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let changes = is_old.clone();
+    let web = Web::start(move |seen| match changes.load(Ordering::SeqCst) {
+        true => answers.answer(seen, "/messages"),
+        false => legacy(seen, |seen| result(seen, &json!({ "is": "new" }))),
+    })
+    .await;
+    let server = at(&web, Options::default());
+    assert_eq!(value(&server, "x", json!({})).await, json!({ "is": "new" }));
+    is_old.store(true, Ordering::SeqCst);
+    let mut failures = 0;
+    let result = loop {
+        match call(&server, "x", json!({ "is": "old" })).await {
+            Ok(reply) => break reply.result,
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+        failures += 1;
+        assert!(failures < 2, "found out by the call that was refused");
+    };
+    assert_eq!(result.as_str(), r#"{"is":"old"}"#);
+    let carried =
+        web.of("tools/call").iter().filter(|seen| seen.path.starts_with("/messages")).count();
+    assert_eq!(carried, 1);
 }
 
 #[tokio::test]
