@@ -25,6 +25,18 @@ pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("the test hangs")
 }
 
+/// Whether tests run at their full length, as `cargo xtask faultmatrix` has them, or at that of every day.
+pub(crate) fn full() -> bool {
+    std::env::var_os("TOOLWEIR_FULL").is_some()
+}
+
+/// Tells what was measured for a row of `cargo xtask faultmatrix`, and fails where that is not what is wanted.
+#[track_caller]
+pub(crate) fn measured(row: &str, figure: &str, met: bool) {
+    println!("@fault {}", serde_json::json!({ "id": row, "figure": figure, "met": met }));
+    assert!(met, "row {row}: {figure}");
+}
+
 /// Stops the clock of a runtime for as long as this lives, whatever sockets do: a paused clock alone moves on while
 /// everybody waits for a socket. In a test that hangs it moves on after half a minute, and `within` fails it.
 pub(crate) struct Stopped(

@@ -15,8 +15,11 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         id: "1",
         name: "clients that reuse ids; one id twice in flight",
-        target: "no answer reaches another's call",
-        proofs: &["listen::legacy::the_same_id_twice_in_flight_is_answered_twice"],
+        target: "200 clients, 100,000 calls, 0 wrong",
+        proofs: &[
+            "fidelity::many::two_hundred_clients_that_count_alike_get_their_own_answers",
+            "listen::legacy::the_same_id_twice_in_flight_is_answered_twice",
+        ],
     },
     Row {
         id: "2",
@@ -45,6 +48,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "a server that accepts and never answers",
         target: "every call ends at its deadline, within 10 ms; cancelled at the server",
         proofs: &[
+            "upstream::faults::every_call_ends_by_its_deadline",
+            "fidelity::bursts::a_hundred_calls_beside_a_hung_one_take_no_time_at_all",
             "upstream::faults::a_server_that_never_answers_costs_a_call_its_deadline_and_no_more",
             "upstream::faults::a_silent_server_over_http_costs_a_call_its_deadline_and_no_more",
             "upstream::calls::a_call_without_an_answer_ends_at_its_deadline_and_the_server_is_told",
@@ -69,6 +74,9 @@ pub(super) const ROWS: &[Row] = &[
         name: "malformed JSON, bad UTF-8, a BOM, batches, wrong shapes",
         target: "an error for the one call that it can belong to; the others go on",
         proofs: &[
+            "upstream::faults::a_broken_answer_over_http_fails_its_call_and_no_other",
+            "listen::faults::a_request_cut_at_any_byte_is_no_call",
+            "listen::faults::a_line_cut_at_any_byte_is_no_call",
             "upstream::hostile::a_broken_answer_fails_its_call_and_no_other",
             "upstream::hostile::a_byte_order_mark_does_not_hide_an_answer",
             "upstream::hostile::noise_before_and_between_is_ignored",
@@ -115,9 +123,12 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         id: "12",
-        name: "children: zombies, grandchildren",
-        target: "0 zombies, 0 orphans, descriptors as before",
+        name: "children: zombies, grandchildren, a gateway killed with -9",
+        target: "1,000 lives: 0 zombies, 0 orphans, descriptors as before",
         proofs: &[
+            "upstream::life::cycles_of_a_tree_leave_no_process_and_no_descriptor",
+            "cli::watchdog::nothing_outlives_a_killed_gateway",
+            "cli::watchdog::nothing_outlives_a_gateway_that_is_killed_as_it_begins",
             "upstream::life::fifty_lives_leave_no_descriptor_and_no_zombie",
             "upstream::life::what_the_child_started_ends_with_it",
             "upstream::life::a_child_that_ignores_the_closing_of_its_input_is_terminated",
@@ -139,6 +150,8 @@ pub(super) const ROWS: &[Row] = &[
         name: "a client that stops reading its stream",
         target: "no server's reader waits for it; past the cap its stream is closed with its calls",
         proofs: &[
+            "fidelity::bursts::a_client_that_reads_nothing_slows_nobody",
+            "listen::faults::a_client_that_reads_nothing_slows_nobody",
             "listen::life::a_client_that_stops_reading_is_dropped",
             "listen::streams::a_client_that_reads_too_slowly_loses_its_call_alone",
             "listen::stdio::a_client_that_does_not_read_is_given_up",
@@ -148,14 +161,18 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         id: "15",
         name: "a storm of list changes",
-        target: "at most two fetches of a list a second",
-        proofs: &["orchestrator::lists::a_storm_of_list_changes_is_one_or_two"],
+        target: "100,000 in a second: at most two fetches of a list a second, and the first at once",
+        proofs: &[
+            "fidelity::bursts::a_storm_of_changes_asks_for_two_lists_a_second",
+            "orchestrator::lists::a_storm_of_list_changes_is_one_or_two",
+        ],
     },
     Row {
         id: "16",
         name: "slow and many connections, large heads and bodies",
         target: "deadlines and caps; quiet connections make room",
         proofs: &[
+            "listen::faults::good_clients_wait_for_none_of_two_hundred_slow_ones",
             "listen::life::bodies_are_bounded_in_size_depth_and_time",
             "listen::life::connections_are_bounded_and_the_next_waits_its_turn",
             "listen::life::quiet_connections_make_room_for_new_ones",
@@ -164,7 +181,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         id: "17",
         name: "a retry storm after an outage",
-        target: "load ≤ 1.1 × that of the callers; nothing unsafe repeated",
+        target: "≤ 1.1 × the calls, ten more, and one more a second; nothing unsafe repeated",
         proofs: &[
             "orchestrator::retries::an_outage_does_not_multiply_the_load",
             "orchestrator::retries::a_server_that_stays_away_is_asked_three_times",
@@ -224,10 +241,22 @@ pub(super) const ROWS: &[Row] = &[
         ],
     },
     Row {
+        id: "22",
+        name: "a new configuration in the middle of calls, a broken one, half of one",
+        target: "1,000 reloads under load, 0 calls failed; a bad file changes nothing",
+        proofs: &[
+            "orchestrator::reload::a_thousand_reloads_under_load_fail_no_call",
+            "orchestrator::reload::a_call_goes_on_at_the_server_that_it_began_with",
+            "orchestrator::reload::nothing_of_a_hundred_reloads_is_left_behind",
+            "cli::reload::",
+        ],
+    },
+    Row {
         id: "23",
         name: "SIGTERM",
         target: "calls in flight finish within the grace, streams end, then children",
         proofs: &[
+            "cli::drain::",
             "listen::life::shutdown_lets_calls_finish_and_leaves_nothing",
             "listen::life::what_does_not_end_within_the_grace_is_ended",
             "cli::gateway::a_signal_ends_it_and_no_child_is_left",

@@ -97,8 +97,9 @@ async fn a_storm_of_changes_asks_for_two_lists_a_second() {
     }
     assert!(TokioClock.now() - begun < Duration::from_millis(1_100));
     let lists = lists().await - before;
-    assert!((1..=3).contains(&lists), "{lists} lists in a second");
     orchestrator.shutdown(Duration::from_secs(5)).await;
+    let figure = format!("100,000 notifications in a second, {lists} lists fetched");
+    crate::peer::measured("15", &figure, (1..=3).contains(&lists));
 }
 
 /// What it does not read waits for it alone, and no longer than its connection may stand still.

@@ -75,7 +75,8 @@ async fn an_outage_does_not_multiply_the_load() {
     }
     let seconds = usize::try_from(started.elapsed().as_secs()).unwrap();
     let most = 1_000 + 100 + 10 + seconds + 1;
-    assert!(server.calls() <= most, "{} > {most}", server.calls());
+    let figure = format!("1,000 calls, sent {} times in {seconds} s of outage", server.calls());
+    crate::peer::measured("17", &figure, server.calls() <= most);
     assert!(server.calls() > 1_050, "the budget is used: {}", server.calls());
 }
 

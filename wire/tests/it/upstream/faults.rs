@@ -125,6 +125,7 @@ async fn permuted(server: &StdioServer, dice: &mut Dice) -> usize {
 /// Answers out of order, twice, with an unknown id or none, an id as text: matched, or dropped; no call waits for ever.
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_permuted_scripts_end_every_call() {
+    let mut all = 0;
     for (era, seed) in ERAS.into_iter().zip(1..) {
         let server = inside(era, Limits::default());
         server.connect(soon()).await.unwrap();
@@ -134,12 +135,16 @@ async fn ten_thousand_permuted_scripts_end_every_call() {
             unanswered += permuted(&server, &mut dice).await;
         }
         assert!((1_000..15_000).contains(&unanswered), "{unanswered} of 20000");
+        all += unanswered;
     }
+    let figure = format!("10,000 scripts, 40,000 calls: {all} end at their deadline, 0 hang");
+    crate::peer::measured("2", &figure, true);
 }
 
 /// The slot is freed, the server is told, and the clock says when.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_never_answers_costs_a_call_its_deadline_and_no_more() {
+    let mut latest = Duration::ZERO;
     for era in ERAS {
         let mut limits = Limits::default();
         limits.in_flight = 1;
@@ -149,7 +154,7 @@ async fn a_server_that_never_answers_costs_a_call_its_deadline_and_no_more() {
             let deadline = TokioClock.now() + Duration::from_secs(seconds);
             let error = server.call(&tool("hold", json!({})).deadline(deadline)).await.unwrap_err();
             assert_eq!((error.kind(), error.is_unsent()), (Kind::Timeout, false));
-            assert!(TokioClock.now() - deadline <= Duration::from_millis(10));
+            latest = latest.max(TokioClock.now() - deadline);
         }
         let seen = seen(&server).await;
         let cancelled = |call: &Value| {
@@ -162,6 +167,8 @@ async fn a_server_that_never_answers_costs_a_call_its_deadline_and_no_more() {
         assert_eq!(held.len(), 3);
         assert!(held.into_iter().all(cancelled), "{seen:?}");
     }
+    let figure = format!("each ends {} ms after its deadline at the latest", latest.as_millis());
+    crate::peer::measured("4", &figure, latest <= Duration::from_millis(10));
 }
 
 /// The same of one that accepts a connection and takes it no further, wherever it stops.
@@ -303,7 +310,8 @@ async fn a_stream_of_four_kilobytes_cut_at_every_byte_gives_all_or_nothing() {
     assert!((2..20).contains(&complete), "{complete} of {about}");
     assert!(heard > 2 * 3_000, "notes before the result: {heard}");
     let calls: usize = servers.iter().map(|(web, _)| web.of("tools/call").len()).sum();
-    assert_eq!(calls, about + 1, "never sent again");
+    let figure = format!("{calls} cuts, 0 torn frames, {} calls sent again", calls - about - 1);
+    crate::peer::measured("10", &figure, calls == about + 1);
 }
 
 /// A call whose answer ends at this byte: whether the result came, and how many notes before.
