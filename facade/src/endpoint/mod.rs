@@ -214,14 +214,15 @@ impl Endpoint {
             _ => None,
         };
         // Nothing that may have effects finds out whether a server is well again.
-        if admitted.is_on_trial
-            && !call.hints.is_read_only()
-            && let Err(error) = self.is_there().await
-        {
-            admitted.settle(&Outcome::NotSent(error.kind()), Some(&error), TokioClock.now());
-            return Err(error);
-        }
-        let now = TokioClock.now();
+        let now = if admitted.is_on_trial && !call.hints.is_read_only() {
+            if let Err(error) = self.is_there().await {
+                admitted.settle(&Outcome::NotSent(error.kind()), Some(&error), TokioClock.now());
+                return Err(error);
+            }
+            TokioClock.now()
+        } else {
+            now
+        };
         let latest = now + self.settings.timeout * TOTAL;
         let deadline = call.deadline.unwrap_or(latest).min(latest);
         let mut timed = call.clone().deadline(deadline);

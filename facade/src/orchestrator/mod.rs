@@ -3,10 +3,12 @@
 mod builder;
 mod cached;
 mod dispatch;
+mod ear;
 mod explain;
 mod fan;
 mod hedge;
 mod links;
+mod member;
 mod offers;
 mod pinned;
 mod reload;
@@ -40,8 +42,9 @@ use toolweir_router::Router;
 use toolweir_wire::Watchdog;
 
 pub use self::{
-    builder::{BuildError, Builder, Member},
+    builder::{BuildError, Builder},
     explain::{Candidate, Effects, Explained, Rule},
+    member::Member,
     reload::Reloaded,
     report::{Occupancy, Readiness, ServerReport, Standing},
 };

@@ -9,7 +9,8 @@ use toolweir_core::{Clock, Event, Observer, Server, ServerId, ServerInfo, Server
 use toolweir_ratelimit::{Bucket, Gate};
 use toolweir_router::{Registration, Router};
 
-use super::builder::{BuildError, Member, setting};
+use super::builder::{BuildError, setting};
+use super::member::Member;
 use crate::catalogue::{Listing, Place};
 use crate::configured::Reached;
 use crate::endpoint::{Around, Breakers, Endpoint, Origin, Settings};

@@ -1,18 +1,17 @@
 //! Keeps one server connected, its lists fresh and its health known.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use toolweir_core::{
-    Clock, Error, Event, Kind, Method, Notification, ServerMessage, Store, Subscriber, TokioClock,
-};
+use toolweir_core::{Clock, Error, Event, Kind, TokioClock};
 
+use super::ear::{Ear, Signals};
 use super::fan::Levels;
 use super::{Inner, Orchestrator, is_up};
-use crate::catalogue::{Fetched, Listing, is_list_changed};
+use crate::catalogue::{Fetched, Listing};
 use crate::endpoint::{Endpoint, Status, bounded};
 
 /// How long a list waits, once after the start, for servers that have not been tried yet.
@@ -41,86 +40,6 @@ const REST_PATIENCE: Duration = Duration::from_secs(5);
 const LEVEL_SWEEP: Duration = Duration::from_secs(30);
 /// How long a server has to take the level of its log messages.
 const LEVEL_PATIENCE: Duration = Duration::from_secs(5);
-
-/// What a server's messages ask its supervisor to do.
-#[derive(Default)]
-pub(super) struct Signals {
-    lists_changed: AtomicBool,
-    lost: AtomicBool,
-    wake: Notify,
-}
-
-/// Hears a server and passes on what concerns others.
-pub(super) struct Ear {
-    pub(super) endpoint: Arc<Endpoint>,
-    pub(super) inner: Weak<Inner>,
-    pub(super) signals: Arc<Signals>,
-}
-
-impl Subscriber for Ear {
-    fn on_message(&self, message: ServerMessage) {
-        let Some(inner) = self.inner.upgrade() else { return };
-        match message {
-            ServerMessage::Connected(info) => {
-                inner.health(&self.endpoint, Status::Up(info));
-                self.signals.raise(&self.signals.lists_changed);
-            }
-            ServerMessage::Disconnected(error) => {
-                inner.health(&self.endpoint, Status::Down(error));
-                self.signals.raise(&self.signals.lost);
-            }
-            ServerMessage::Notification(notification) if is_list_changed(&notification.method) => {
-                inner.store.invalidate(&self.endpoint.name);
-                self.signals.raise(&self.signals.lists_changed);
-            }
-            ServerMessage::Notification(notification) if is_of_a_task(&notification) => {
-                if let Some(told) = self.told_of_task(&inner, &notification) {
-                    inner.tell(&ServerMessage::Notification(told));
-                }
-            }
-            ServerMessage::ToClient(client, notification) if is_of_a_task(&notification) => {
-                if let Some(told) = self.told_of_task(&inner, &notification) {
-                    inner.tell(&ServerMessage::ToClient(client, told));
-                }
-            }
-            ServerMessage::Notification(notification) => {
-                if notification.method == Method::RESOURCE_UPDATED {
-                    inner.store.invalidate(&self.endpoint.name);
-                }
-                inner.tell(&ServerMessage::Notification(notification));
-            }
-            message @ ServerMessage::ToClient(..) => inner.tell(&message),
-            _ => {}
-        }
-    }
-}
-
-impl Ear {
-    /// What a server says of a task, by the name that its owner knows; `None` where it is nobody's here.
-    fn told_of_task(&self, inner: &Inner, notification: &Notification) -> Option<Notification> {
-        let server = &*self.endpoint.name;
-        let told = inner.server_tasks.told(server, notification);
-        if told.is_none() {
-            tracing::debug!(server, "told of a task that is nobody's here");
-        }
-        told
-    }
-}
-
-fn is_of_a_task(notification: &Notification) -> bool {
-    [Method::TASK_STATUS, Method::TASK_CHANGED].contains(&notification.method)
-}
-
-impl Signals {
-    fn raise(&self, flag: &AtomicBool) {
-        flag.store(true, Ordering::SeqCst);
-        self.wake.notify_one();
-    }
-
-    fn take(flag: &AtomicBool) -> bool {
-        flag.swap(false, Ordering::SeqCst)
-    }
-}
 
 impl Orchestrator {
     /// Begins to look after a server; `renews` where it takes the place of another.
@@ -171,7 +90,7 @@ impl Orchestrator {
 
 impl Inner {
     /// Notes how a server is, and tells observers where that is new.
-    fn health(&self, endpoint: &Endpoint, status: Status) {
+    pub(super) fn health(&self, endpoint: &Endpoint, status: Status) {
         let (healthy, reason) = match &status {
             Status::Up(_) => (true, "connected".to_owned()),
             Status::Down(error) => (false, error.to_string()),
