@@ -15,8 +15,8 @@
 //! come before the result, holds only as far as its scheduler keeps it.
 
 use rmcp::ErrorData;
-use rmcp::model::ErrorCode;
-use rmcp::service::ServiceError;
+use rmcp::model::{ErrorCode, NotificationMetaObject};
+use rmcp::service::{NotificationContext, ServiceError, ServiceRole};
 use serde::Serialize;
 use serde_json::Value;
 use toolweir_core::{Error, InvalidJson, Kind, RawJson};
@@ -39,6 +39,13 @@ pub(crate) fn params<T: Serialize>(
         }
     }
     params.map(|params| RawJson::of(&params)).transpose()
+}
+
+/// A notification's `_meta`, which rmcp 3.11 leaves among the extensions and not where it stands for requests.
+pub(crate) fn notification_meta<R: ServiceRole>(
+    context: &NotificationContext<R>,
+) -> &NotificationMetaObject {
+    context.extensions.get().unwrap_or(&context.meta)
 }
 
 /// An error object as rmcp has it.

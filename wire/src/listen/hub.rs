@@ -57,7 +57,7 @@ impl Hub {
         lock(&self.0).sessions.extract_if(|_, session| is_over(session)).map(|(_, s)| s).collect()
     }
 
-    /// Adds a listen stream and acknowledges it, so that nothing comes before that; `None` where `cap` are open.
+    /// Adds a listen stream, which hears nothing before it is acknowledged; `None` where `cap` are open.
     pub(crate) fn listen(&self, listen: Arc<Listen>, cap: usize) -> Option<u64> {
         let mut tables = lock(&self.0);
         if tables.listens.len() >= cap {
@@ -65,7 +65,6 @@ impl Hub {
         }
         tables.next_listen += 1;
         let number = tables.next_listen;
-        listen.acknowledge();
         tables.listens.insert(number, listen);
         Some(number)
     }

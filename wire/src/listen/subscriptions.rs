@@ -1,19 +1,27 @@
 //! `subscriptions/listen`: a modern client's stream of changes.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use toolweir_core::{Client, Method, Notification, Principal, RawJson, ServerInfo};
 
 use super::calls::text;
 use super::front::{Front, subscription};
+use super::lock;
 use super::modern::Reject;
 use super::session::is_watched;
 use super::stream::{Answer, Outbox, Push};
 use super::tasks;
 use crate::message::{self, Id, Request, code};
 use crate::version::meta;
+
+/// How long a stream is not acknowledged because a server has not taken its subscriptions.
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(3);
+/// How many servers are asked at once for one stream.
+const AT_ONCE: usize = 32;
 
 /// One such stream, as the hub knows it.
 #[derive(Debug)]
@@ -23,6 +31,8 @@ pub(crate) struct Listen {
     pub(super) principal: Principal,
     outbox: Arc<Outbox>,
     wanted: Wanted,
+    /// The client was told that it hears from now on.
+    acknowledged: Mutex<bool>,
     /// The client reads too slowly.
     full: Notify,
 }
@@ -113,8 +123,12 @@ impl Wanted {
 }
 
 impl Listen {
-    /// The stream's first message.
-    pub(crate) fn acknowledge(&self) {
+    /// Sends the stream's first message, once.
+    fn acknowledge(&self) {
+        let mut acknowledged = lock(&self.acknowledged);
+        if std::mem::replace(&mut *acknowledged, true) {
+            return;
+        }
         let params = RawJson::from(serde_json::json!({ "notifications": self.wanted.to_json() }));
         let method = Method::from("notifications/subscriptions/acknowledged");
         self.outbox.push(message::notification(&method, Some(&self.marked(&params))));
@@ -141,6 +155,10 @@ impl Listen {
             return;
         }
         let message = message::notification(&notification.method, Some(&self.marked(&params)));
+        let acknowledged = lock(&self.acknowledged);
+        if !*acknowledged {
+            return; // nothing was promised yet
+        }
         if self.outbox.push_once(message) == Push::Full {
             self.full.notify_one(); // ends the stream, so that the client lists again
         }
@@ -170,24 +188,21 @@ pub(crate) struct Opened {
     number: u64,
     listen: Arc<Listen>,
     client: Arc<Client>,
-    subscribed: HashSet<String>,
-    watched_tasks: HashSet<String>,
+    /// What servers have taken, by the method that gives it up.
+    taken: Mutex<HashMap<Method, HashSet<String>>>,
 }
 
 impl Drop for Opened {
     fn drop(&mut self) {
         self.front.hub.unlisten(self.number);
-        let (subscribed, tasks) = (&mut self.subscribed, &mut self.watched_tasks);
-        for (method, wanted) in
-            [(Method::RESOURCES_UNSUBSCRIBE, subscribed), (Method::TASK_UNWATCH, tasks)]
-        {
-            self.front.unsubscribe(method, self.client.clone(), std::mem::take(wanted));
+        for (method, names) in lock(&self.taken).drain() {
+            self.front.unsubscribe(method, self.client.clone(), names);
         }
     }
 }
 
 impl Opened {
-    /// Opens a stream on `outbox` and acknowledges it.
+    /// Opens a stream on `outbox`; [`run`](Self::run) acknowledges it.
     ///
     /// # Errors
     /// Gives the answer where it cannot be opened.
@@ -220,19 +235,13 @@ impl Opened {
             principal: client.principal.clone(),
             outbox: outbox.clone(),
             wanted,
+            acknowledged: Mutex::new(false),
             full: Notify::new(),
         });
         let Some(number) = front.hub.listen(listen.clone(), limits.sessions) else {
             return Err(in_band(code::INTERNAL, "subscription limit reached"));
         };
-        Ok(Self {
-            front: front.clone(),
-            number,
-            listen,
-            client,
-            subscribed: HashSet::new(),
-            watched_tasks: HashSet::new(),
-        })
+        Ok(Self { front: front.clone(), number, listen, client, taken: Mutex::default() })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -243,37 +252,68 @@ impl Opened {
         &self.listen.id
     }
 
-    /// Subscribes to the resources, waits until the listener closes, and gives the stream's answer.
-    pub(crate) async fn run(mut self, until_empty: bool) -> Answer {
+    /// Subscribes to the resources, acknowledges the stream, waits until the listener closes, and gives the stream's answer.
+    ///
+    /// What a server tells before it has taken its subscription is lost, so the client is told to expect it no sooner.
+    pub(crate) async fn run(self, until_empty: bool) -> Answer {
         let listen = self.listen.clone();
         let closing = self.front.closing.clone();
-        if !(until_empty && self.is_empty()) {
-            let subscribe = async {
-                for uri in &listen.wanted.uris {
-                    let client = self.client.clone();
-                    let call = subscription(Method::RESOURCES_SUBSCRIBE, uri, client);
-                    match self.front.service.call(&call).await {
-                        Ok(_) => drop(self.subscribed.insert(uri.clone())),
-                        Err(error) => tracing::warn!(%error, "a resource cannot be subscribed to"),
-                    }
-                }
-                for id in &listen.wanted.tasks {
-                    let call = subscription(Method::TASK_WATCH, id, self.client.clone());
-                    match self.front.service.call(&call).await {
-                        Ok(_) => drop(self.watched_tasks.insert(id.clone())),
-                        Err(error) => tracing::debug!(%error, "a task cannot be watched"),
-                    }
-                }
-                std::future::pending::<()>().await;
-            };
-            tokio::select! {
-                () = closing.cancelled() => {}
-                () = listen.full.notified() => {}
-                () = subscribe => {}
-            }
+        if until_empty && self.is_empty() {
+            listen.acknowledge();
+            return listen.completion();
         }
+        let late = async {
+            tokio::time::sleep(ACKNOWLEDGE_WITHIN).await;
+            listen.acknowledge();
+            std::future::pending::<()>().await;
+        };
+        let subscribe = async {
+            self.subscribe().await;
+            listen.acknowledge();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = closing.cancelled() => {}
+            () = listen.full.notified() => {}
+            () = subscribe => {}
+            () = late => {}
+        }
+        listen.acknowledge();
         listen.completion()
     }
+
+    /// Several at once, in this future alone: what a server has taken is noted whenever it is dropped.
+    async fn subscribe(&self) {
+        let wanted = &self.listen.wanted;
+        let uris = wanted
+            .uris
+            .iter()
+            .map(|uri| (Method::RESOURCES_SUBSCRIBE, Method::RESOURCES_UNSUBSCRIBE, uri));
+        let tasks = wanted.tasks.iter().map(|id| (Method::TASK_WATCH, Method::TASK_UNWATCH, id));
+        let left = Mutex::new(uris.chain(tasks));
+        let lane = || async {
+            while let Some((method, undo, name)) = next(&left) {
+                let call = subscription(method.clone(), name, self.client.clone());
+                match self.front.service.call(&call).await {
+                    Ok(_) => {
+                        lock(&self.taken).entry(undo).or_default().insert(name.clone());
+                    }
+                    Err(error) => tracing::warn!(%error, %method, "not subscribed to"),
+                }
+            }
+        };
+        let count = (wanted.uris.len() + wanted.tasks.len()).min(AT_ONCE);
+        let mut lanes: Vec<_> = (0..count).map(|_| Box::pin(lane())).collect();
+        std::future::poll_fn(|context| {
+            lanes.retain_mut(|lane| lane.as_mut().poll(context).is_pending());
+            if lanes.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+fn next<I: Iterator>(left: &Mutex<I>) -> Option<I::Item> {
+    lock(left).next()
 }
 
 fn filter_names_tasks(params: Option<&RawJson>) -> bool {

@@ -17,6 +17,7 @@ mod subscribers;
 mod waiting;
 mod watchdog;
 mod web;
+mod wishes;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -41,15 +41,27 @@ struct Entry {
     /// How many questions its client has not answered yet, and since when there are any.
     questions: usize,
     asked: Option<Instant>,
-    /// A subscription, which stays for as long as the connection and is nobody's call.
-    standing: bool,
+    /// Of a subscription, which stays for as long as the connection and is nobody's call.
+    standing: Option<Acknowledges>,
+}
+
+/// Tells that a subscription is acknowledged; nothing to tell where it is already.
+type Acknowledges = Option<oneshot::Sender<()>>;
+
+/// What a subscription waits for.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// It comes when the subscription ends.
+    pub(super) answer: oneshot::Receiver<Result<RawJson, Error>>,
+    /// `None` once it has come.
+    pub(super) acknowledgement: Option<oneshot::Receiver<()>>,
 }
 
 impl Entry {
     fn new(
         answer: oneshot::Sender<Result<RawJson, Error>>,
         origin: Option<Origin>,
-        standing: bool,
+        standing: Option<Acknowledges>,
     ) -> Self {
         Self { answer, origin, sent: false, questions: 0, asked: None, standing }
     }
@@ -153,35 +165,42 @@ impl Waiting {
             return Err(error.clone().unsent());
         }
         if table.calls.len() >= self.cap
-            && table.calls.values().filter(|entry| !entry.standing).count() >= self.cap
+            && table.calls.values().filter(|entry| entry.standing.is_none()).count() >= self.cap
         {
             return Err(
                 Error::new(Kind::Overloaded).message(format!("{} calls in flight", self.cap))
             );
         }
         let (answer, receiver) = oneshot::channel();
-        table.calls.insert(id, Entry::new(answer, origin, false));
+        table.calls.insert(id, Entry::new(answer, origin, None));
         Ok(receiver)
     }
 
     /// Enters a subscription; refused where the connection has ended.
-    pub(super) fn enter_standing(
-        &self,
-        id: u64,
-    ) -> Result<oneshot::Receiver<Result<RawJson, Error>>, Error> {
+    pub(super) fn enter_standing(&self, id: u64) -> Result<Standing, Error> {
         let mut table = self.table();
         if let Some(error) = &table.ended {
             return Err(error.clone());
         }
-        let (answer, receiver) = oneshot::channel();
-        table.calls.insert(id, Entry::new(answer, None, true));
-        Ok(receiver)
+        let (answer, awaited) = oneshot::channel();
+        let (acknowledges, acknowledgement) = oneshot::channel();
+        table.calls.insert(id, Entry::new(answer, None, Some(Some(acknowledges))));
+        Ok(Standing { answer: awaited, acknowledgement: Some(acknowledgement) })
+    }
+
+    /// Notes that the peer has acknowledged a subscription.
+    pub(super) fn acknowledge(&self, id: u64) {
+        let acknowledges =
+            self.table().calls.get_mut(&id).and_then(|entry| entry.standing.as_mut()?.take());
+        if let Some(acknowledges) = acknowledges {
+            let _ = acknowledges.send(()); // its task may have ended
+        }
     }
 
     /// Ends a subscription that the peer has cancelled.
     pub(super) fn end_standing(&self, id: u64) {
         let mut table = self.table();
-        if table.calls.get(&id).is_some_and(|entry| entry.standing)
+        if table.calls.get(&id).is_some_and(|entry| entry.standing.is_some())
             && let Some(entry) = table.calls.remove(&id)
         {
             let _ = entry.answer.send(Ok(RawJson::EMPTY_OBJECT)); // its task may have ended
@@ -282,7 +301,8 @@ impl Waiting {
     /// The one call in flight, where there is just one.
     pub(super) fn sole_call(&self) -> Option<u64> {
         let table = self.table();
-        let mut ids = table.calls.iter().filter(|(_, entry)| !entry.standing).map(|(id, _)| id);
+        let mut ids =
+            table.calls.iter().filter(|(_, entry)| entry.standing.is_none()).map(|(id, _)| id);
         match (ids.next(), ids.next()) {
             (Some(id), None) => Some(*id),
             _ => None,

@@ -89,6 +89,21 @@ pub(crate) fn result(seen: &Seen, result: &Value) -> Answer {
 pub(crate) const EVENTS: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
 
+/// What a modern server says first on a subscription's stream.
+pub(crate) fn acknowledgement(seen: &Seen) -> Value {
+    let message = seen.json();
+    script::acknowledgement(&message["id"], &message["params"]["notifications"])
+}
+
+/// A subscription's stream, acknowledged, with what else is told on it.
+pub(crate) fn listening(seen: &Seen, told: &[Value]) -> Answer {
+    let mut text = String::from(EVENTS);
+    for message in std::iter::once(&acknowledgement(seen)).chain(told) {
+        text.push_str(&format!("event: message\ndata: {message}\n\n"));
+    }
+    Answer::Open(text.into_bytes())
+}
+
 /// The part of a legacy server that every test needs; the rest is for `then`.
 pub(crate) fn legacy(seen: &Seen, then: impl FnOnce(&Seen) -> Answer) -> Answer {
     legacy_with(seen, &json!({}), then)
@@ -133,9 +148,8 @@ fn tools(seen: &Seen) -> Answer {
     let name = seen.head().and_then(|head| head.params?.name);
     match (&*seen.what(), name.as_deref().unwrap_or_default()) {
         ("tools/list", _) => json_ok(&response(&message["id"].to_string(), &super::tools::list())),
-        ("subscriptions/listen", _) | ("tools/call", "hold") => {
-            Answer::Open(EVENTS.as_bytes().to_vec())
-        }
+        ("subscriptions/listen", _) => listening(seen, &[]),
+        ("tools/call", "hold") => Answer::Open(EVENTS.as_bytes().to_vec()),
         ("tools/call", "say") => {
             Answer::Play(script::steps(&message["params"]["arguments"]["say"]))
         }

@@ -56,6 +56,17 @@ pub(crate) fn response(id: &str, result: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
 }
 
+/// What begins the subscription that is called `id`.
+pub(crate) fn acknowledgement(
+    id: &serde_json::Value,
+    filter: &serde_json::Value,
+) -> serde_json::Value {
+    serde_json::json!({
+        "jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
+        "params": { "notifications": filter, "_meta": { "io.modelcontextprotocol/subscriptionId": id } },
+    })
+}
+
 /// Steps as they stand in a call's arguments, where a plain text is bytes.
 pub(crate) fn steps(value: &serde_json::Value) -> Vec<Step> {
     let step = |step: &serde_json::Value| match step.as_str() {

@@ -30,7 +30,7 @@ use super::lock;
 use super::service::Service;
 use crate::Limits;
 use crate::message::{self, code};
-use crate::rmcp::{error_data, params};
+use crate::rmcp::{error_data, notification_meta, params};
 use crate::version::is_modern;
 
 /// How long giving up the subscriptions of a client that has gone may take.
@@ -292,7 +292,8 @@ impl RmcpService<RoleServer> for RmcpHandler {
             ClientNotification::CustomNotification(custom) => Method::from(custom.method.as_str()),
             _ => return Ok(()), // rmcp sees to cancellations; progress belongs to no request of ours
         };
-        let params = params(&notification, &context.meta).map_err(|error| invalid(&error))?;
+        let params =
+            params(&notification, notification_meta(&context)).map_err(|error| invalid(&error))?;
         self.lifecycle.service.notify(None, Notification::new(method, params)).await;
         Ok(())
     }

@@ -129,7 +129,7 @@ impl Listens for Link {
         }
     }
 
-    async fn read(&self, stream: &mut Stream) -> End {
+    async fn read(&self, stream: &mut Stream, acknowledged: impl Fn() + Send + Sync) -> End {
         let (remote, mut events) = (&self.remote, Vec::new());
         while let Some(Ok(frame)) = stream.body.frame().await {
             let Some(data) = frame.data_ref() else { continue };
@@ -143,10 +143,11 @@ impl Listens for Link {
             for event in events.drain(..) {
                 match message::read(event.data, remote.options.limits.depth) {
                     Ok(Incoming::Notification(notification))
-                        if !listening::is_acknowledgement(&notification) =>
+                        if listening::is_acknowledgement(&notification) =>
                     {
-                        self.notified(notification);
+                        acknowledged();
                     }
+                    Ok(Incoming::Notification(notification)) => self.notified(notification),
                     // The subscription's end.
                     Ok(Incoming::Response(response)) => {
                         return End::of(&response.result.map_err(message::server_error));

@@ -26,10 +26,10 @@ use self::connector::HttpClient;
 use self::exchange::Failed;
 use self::session::Session;
 use super::keeper::Keeper;
-use super::listening::Wishes;
 use super::source::Source;
 use super::subscribers::Subscribers;
 use super::waiting::{Origin, Waiting};
+use super::wishes::Wishes;
 use super::{Options, Owner, bridge, outgoing, parameters, until};
 use crate::message;
 use crate::mirrors::Mirrors;
@@ -209,8 +209,8 @@ impl HttpServer {
             Error::new(Kind::Overloaded).message(format!("{} calls in flight", limits.in_flight))
         })?;
         let mut session = self.session(call.deadline).await?;
-        if let Some(answer) = self.0.remote.wishes.answer(call, session.era()) {
-            return answer;
+        if let Some(wished) = self.0.remote.wishes.take(call, session.era()) {
+            return wished?.answer(call.deadline).await;
         }
         let (mut reopened, mut relearnt) = (false, false);
         loop {

@@ -23,8 +23,9 @@ use toolweir_core::{
 
 pub use self::relay::Relay;
 use super::keeper::AbortOnDrop;
-use super::listening::{self, Wishes};
+use super::listening;
 use super::waiting::Origin;
+use super::wishes::Wishes;
 use super::{bridge, outgoing, until};
 use crate::message;
 use crate::rmcp::failure;
@@ -202,8 +203,8 @@ impl RmcpServer {
     }
 
     async fn carry(&self, call: &Call) -> Result<Reply, Error> {
-        if let Some(answer) = self.0.wishes.answer(call, self.0.era) {
-            return answer;
+        if let Some(wished) = self.0.wishes.take(call, self.0.era) {
+            return wished?.answer(call.deadline).await;
         }
         bridge::answered(call, |call| async move {
             until(call.deadline, self.exchange(&call)).await.map(message::reply_of)

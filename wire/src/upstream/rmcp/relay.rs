@@ -14,11 +14,12 @@ use rmcp::service::{
 };
 use rmcp::{ErrorData, RoleClient};
 use serde_json::json;
+use tokio::sync::oneshot;
 use toolweir_core::{Clock, Error, Kind, Method, Notification, ServerMessage, TokioClock};
 
 use crate::Limits;
 use crate::message::{self, code};
-use crate::rmcp::{error_data, params};
+use crate::rmcp::{error_data, notification_meta, params};
 use crate::upstream::subscribers::Subscribers;
 use crate::upstream::waiting::{Origin, Waiting};
 use crate::version::LEGACY;
@@ -58,6 +59,8 @@ struct State {
 struct Names {
     by_token: HashMap<ProgressToken, u64>,
     by_request: HashMap<RequestId, u64>,
+    /// Subscriptions that the server has not acknowledged yet.
+    subscriptions: HashMap<RequestId, oneshot::Sender<()>>,
 }
 
 impl Default for Relay {
@@ -104,6 +107,15 @@ impl Relay {
         let mut names = self.names();
         names.by_token.remove(&handle.progress_token);
         names.by_request.remove(&handle.id);
+    }
+
+    /// Awaits that the server acknowledges a subscription.
+    pub(super) fn awaits_acknowledgement(&self, id: &RequestId) -> oneshot::Receiver<()> {
+        let (acknowledges, acknowledgement) = oneshot::channel();
+        let mut names = self.names();
+        names.subscriptions.retain(|_, awaited| !awaited.is_closed());
+        names.subscriptions.insert(id.clone(), acknowledges);
+        acknowledgement
     }
 
     /// The call that a question belongs to.
@@ -176,14 +188,22 @@ impl Service<RoleClient> for Relay {
         context: NotificationContext<RoleClient>,
     ) -> Result<(), ErrorData> {
         let method = match &notification {
-            ServerNotification::CancelledNotification(_)
-            | ServerNotification::SubscriptionsAcknowledgedNotification(_) => return Ok(()),
+            ServerNotification::CancelledNotification(_) => return Ok(()),
+            ServerNotification::SubscriptionsAcknowledgedNotification(_) => {
+                drop(self.entering().await);
+                let id = notification_meta(&context).subscription_id();
+                let acknowledges = id.and_then(|id| self.names().subscriptions.remove(&id));
+                if let Some(acknowledges) = acknowledges {
+                    let _ = acknowledges.send(()); // its task may have ended
+                }
+                return Ok(());
+            }
             ServerNotification::ProgressNotification(progress) => {
                 drop(self.entering().await);
                 let token = &progress.params.progress_token;
                 let origin = self.names().by_token.get(token).copied();
                 if let Some(origin) = origin.and_then(|id| self.0.waiting.origin(id)) {
-                    let params = params(&notification, &context.meta);
+                    let params = params(&notification, notification_meta(&context));
                     origin.notify(Notification::new(Method::PROGRESS, params.ok().flatten()));
                 }
                 return Ok(());
@@ -197,7 +217,7 @@ impl Service<RoleClient> for Relay {
             ServerNotification::TaskStatusNotification(_) => Method::from("notifications/tasks"),
             _ => return Ok(()),
         };
-        let params = params(&notification, &context.meta)
+        let params = params(&notification, notification_meta(&context))
             .map_err(|error| refusal(code::INVALID_PARAMS, &error.to_string()))?;
         let notification = Notification::new(method, params);
         if notification.method == Method::MESSAGE {

@@ -19,11 +19,12 @@ use crate::message::{self, Id};
 use crate::upstream::child::{LastWords, Process};
 use crate::upstream::handshake::{Agreed, Link};
 use crate::upstream::keeper::{AbortOnDrop, Ends};
-use crate::upstream::listening::{self, Wishes};
+use crate::upstream::listening;
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::source::{Input, Source};
 use crate::upstream::subscribers::Subscribers;
 use crate::upstream::waiting::{Origin, Waiting};
+use crate::upstream::wishes::Wishes;
 use crate::upstream::{Options, until};
 use crate::version::Era;
 

@@ -15,7 +15,7 @@ use crate::Limits;
 use crate::lines::{Line, Lines};
 use crate::message::{self, Id, Incoming, Request, Response};
 use crate::upstream::concerns_all;
-use crate::upstream::listening::is_acknowledgement;
+use crate::upstream::listening::{is_acknowledgement, subscription_id};
 use crate::upstream::salvage::{self, Meant};
 use crate::upstream::subscribers::Subscribers;
 use crate::upstream::waiting::{Asking, Origin, Waiting, progress_token};
@@ -126,7 +126,11 @@ impl Hears {
                     self.waiting.end_standing(id);
                 }
             }
-            _ if is_acknowledgement(&notification) => {}
+            _ if is_acknowledgement(&notification) => {
+                if let Some(id) = subscription_id(&notification) {
+                    self.waiting.acknowledge(id);
+                }
+            }
             _ if concerns_all(&notification.method) => {
                 self.subscribers.tell(&ServerMessage::Notification(notification));
             }

@@ -3,13 +3,15 @@
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
+use tokio::sync::oneshot::error::RecvError;
 use toolweir_core::{Error, Method, RawJson, ServerInfo};
 
 use super::connection::{Connection, Item, leave};
 use crate::message::{self, Id};
-use crate::upstream::listening::{End, Listens, Opening, Wishes};
-use crate::upstream::waiting::Waiting;
+use crate::upstream::listening::{End, Listens, Opening};
+use crate::upstream::waiting::{Standing, Waiting};
+use crate::upstream::wishes::Wishes;
 
 pub(super) struct Link {
     pub(super) connection: Weak<Connection>,
@@ -22,7 +24,7 @@ pub(super) struct Link {
 /// An open subscription; dropping it tells the child that it is over. What it brings, the connection hears.
 pub(super) struct Subscription {
     id: u64,
-    answer: oneshot::Receiver<Result<RawJson, Error>>,
+    standing: Standing,
     waiting: Arc<Waiting>,
     writer: mpsc::WeakSender<Item>,
 }
@@ -37,9 +39,9 @@ impl Listens for Link {
         };
         let bytes: Bytes =
             message::request(&Id::own(id), &Method::SUBSCRIPTIONS_LISTEN, Some(&params));
-        let Ok(answer) = self.waiting.enter_standing(id) else { return Opening::Nothing };
+        let Ok(standing) = self.waiting.enter_standing(id) else { return Opening::Nothing };
         let (waiting, writer) = (self.waiting.clone(), self.writer.clone());
-        let subscription = Subscription { id, answer, waiting, writer };
+        let subscription = Subscription { id, standing, waiting, writer };
         let Some(writer) = self.writer.upgrade() else { return Opening::Nothing };
         match writer.send(Item { call: Some(id), bytes }).await {
             Ok(()) => Opening::Opened(subscription),
@@ -47,12 +49,29 @@ impl Listens for Link {
         }
     }
 
-    async fn read(&self, subscription: &mut Subscription) -> End {
-        match (&mut subscription.answer).await {
-            Ok(answer) => End::of(&answer),
-            Err(_) => End::Lost,
+    async fn read(
+        &self,
+        subscription: &mut Subscription,
+        acknowledged: impl Fn() + Send + Sync,
+    ) -> End {
+        let Standing { answer, acknowledgement } = &mut subscription.standing;
+        if let Some(awaited) = acknowledgement {
+            let has_come = tokio::select! {
+                biased;
+                come = awaited => come.is_ok(),
+                answer = &mut *answer => return ended(answer),
+            };
+            *acknowledgement = None;
+            if has_come {
+                acknowledged();
+            }
         }
+        ended(answer.await)
     }
+}
+
+fn ended(answer: Result<Result<RawJson, Error>, RecvError>) -> End {
+    answer.map_or(End::Lost, |answer| End::of(&answer))
 }
 
 impl Drop for Subscription {

@@ -23,9 +23,9 @@ use self::connection::Connection;
 use super::child::Program;
 use super::handshake::{self, Agreed};
 use super::keeper::Keeper;
-use super::listening::Wishes;
 use super::source::Source;
 use super::subscribers::Subscribers;
+use super::wishes::Wishes;
 use super::{Options, Owner, bridge, outgoing};
 use crate::message;
 use crate::version::Era;
@@ -237,9 +237,10 @@ impl Recipe {
 impl Server for StdioServer {
     async fn call(&self, call: &Call) -> Result<Reply, Error> {
         let connection = self.connection(call.deadline).await?;
-        if let Some(answer) = self.0.recipe.wishes.answer(call, connection.era()) {
+        if let Some(wished) = self.0.recipe.wishes.take(call, connection.era()) {
             let name = self.0.recipe.name.clone();
-            return match answer {
+            let answer = async { wished?.answer(call.deadline).await };
+            return match answer.await {
                 Ok(mut reply) => {
                     reply.server = Some(name);
                     Ok(reply)

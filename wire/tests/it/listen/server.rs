@@ -206,6 +206,11 @@ impl Server for Scripted {
             }
             ("resources/read", _) => ok(json!({"contents": [], "ttlMs": 7})),
             ("resources/subscribe", "test://refused") => Err(Kind::NotFound.into()),
+            ("resources/subscribe", "test://slow") => {
+                self.release.notified().await;
+                ok(json!({}))
+            }
+            ("resources/subscribe", "test://never") => std::future::pending().await,
             ("resources/subscribe" | "resources/unsubscribe" | "logging/setLevel", _) => {
                 ok(json!({}))
             }

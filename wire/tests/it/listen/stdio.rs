@@ -274,6 +274,48 @@ async fn a_listen_request_lives_until_it_is_cancelled_or_the_end() {
     assert_eq!(rest[1]["params"]["requestId"], 8);
 }
 
+/// A stream was acknowledged before any server had been asked for what it promises: a change right behind the
+/// acknowledgement was never told.
+#[tokio::test(start_paused = true)]
+async fn a_listen_stream_is_acknowledged_once_its_subscriptions_are_taken() {
+    let mut client = Client::start(Limits::default());
+    let listen = |id: &str, uri: &str| {
+        modern(
+            id,
+            "subscriptions/listen",
+            &format!(r#""notifications":{{"resourceSubscriptions":["test://a","{uri}"]}}"#),
+        )
+    };
+    let updated = || Some(json!({ "uri": "test://a" }));
+    client.send(&listen("1", "test://slow")).await;
+    for uri in ["test://slow", "test://a"] {
+        client.server.has_seen("resources/subscribe", Some(uri)).await;
+    }
+    client.server.say(Method::RESOURCE_UPDATED, updated()); // too early to be promised to anyone
+    let answer = client.ask(&modern_tool("2", "echo", "{}", "")).await;
+    assert_eq!(answer["id"], 2, "{answer}");
+    client.server.release.notify_one();
+    let first = client.next().await.unwrap();
+    assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
+    client.server.say(Method::RESOURCE_UPDATED, updated());
+    assert_eq!(client.next().await.unwrap()["method"], "notifications/resources/updated");
+    client
+        .send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#)
+        .await;
+    for uri in ["test://slow", "test://a"] {
+        client.server.has_seen("resources/unsubscribe", Some(uri)).await;
+    }
+
+    // A server that does not answer holds it up for a while, and the others' changes no longer.
+    let before = tokio::time::Instant::now();
+    let first = client.ask(&listen("3", "test://never")).await;
+    assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
+    assert_eq!(before.elapsed(), Duration::from_secs(3));
+    client.server.say(Method::RESOURCE_UPDATED, updated());
+    assert_eq!(client.next().await.unwrap()["method"], "notifications/resources/updated");
+    client.close().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_is_given_up() {
     let mut client = Client::start_with(Limits::default(), 64);

@@ -287,6 +287,43 @@ async fn what_a_handler_says_unasked_reaches_subscribers() {
     .await;
 }
 
+/// Writes down the params of what a server says without being asked.
+#[derive(Default)]
+struct Params(Mutex<Vec<Value>>);
+
+impl Subscriber for Params {
+    fn on_message(&self, message: ServerMessage) {
+        if let ServerMessage::Notification(Notification { params: Some(params), .. }) = message {
+            self.0.lock().unwrap().push(params.get().unwrap());
+        }
+    }
+}
+
+/// rmcp hands a notification's `_meta` over in another place than a request's, where nobody looked: it was dropped, and so
+/// was the name of the subscription that a server acknowledged.
+#[tokio::test(start_paused = true)]
+async fn the_meta_of_a_handlers_notification_is_kept() {
+    let handler = Handler::default();
+    let server = in_process(handler.clone(), modern()).await;
+    let params = Arc::new(Params::default());
+    let subscriber: Arc<dyn Subscriber> = params.clone();
+    server.subscribe(Arc::downgrade(&subscriber));
+    let before = tokio::time::Instant::now();
+    let watch = Call::new(Method::RESOURCES_SUBSCRIBE, Some(json!({ "uri": "test://a" }).into()));
+    within(server.call(&watch.target("test://a"))).await.unwrap();
+    assert!(before.elapsed() < Duration::from_secs(1), "it is not known to be acknowledged");
+    tokio::time::sleep(Duration::from_secs(1)).await; // the stream before it has ended
+    handler.update.notify_one();
+    within(async {
+        while params.0.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let told = params.0.lock().unwrap().pop().unwrap();
+    assert!(told["_meta"]["io.modelcontextprotocol/subscriptionId"].is_number(), "{told}");
+}
+
 #[tokio::test]
 async fn leaving_and_the_deadline_cancel_at_the_handler() {
     let handler = Handler::default();

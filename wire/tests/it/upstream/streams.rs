@@ -1,7 +1,11 @@
 //! Answers as streams of events, and streams that nobody asked for.
 
 use super::*;
-use crate::peer::http::{Answer, EVENTS, Seen, Web, http, legacy, modern};
+use crate::peer::http::{
+    Answer, EVENTS, Seen, Web, acknowledgement, http, legacy, listening, modern,
+};
+use crate::peer::script::{self, Step};
+use crate::peer::{Stopped, server::streams};
 
 fn events(messages: &[Value]) -> Vec<u8> {
     let mut text = String::from(EVENTS);
@@ -188,7 +192,7 @@ fn resource(method: Method, uri: &str) -> Call {
 async fn a_subscription_to_a_resource_becomes_part_of_the_stream() {
     let web = Web::start(|seen| {
         modern(seen, |seen| match &*seen.what() {
-            "subscriptions/listen" => Answer::Open(EVENTS.as_bytes().to_vec()),
+            "subscriptions/listen" => listening(seen, &[]),
             _ => http("500 No", "", ""),
         })
     })
@@ -200,25 +204,35 @@ async fn a_subscription_to_a_resource_becomes_part_of_the_stream() {
         let call = resource(Method::RESOURCES_SUBSCRIBE, uri);
         assert_eq!(within(server.call(&call)).await.unwrap().result, RawJson::EMPTY_OBJECT);
     }
-    web.sees("subscriptions/listen", 2).await;
     web.is_left().await; // the first stream
     let wanted = |index: usize| {
         web.of("subscriptions/listen")[index].json()["params"]["notifications"].clone()
     };
     assert_eq!(wanted(0), json!({ "toolsListChanged": true }));
     let both = json!(["file:///a", "file:///b"]);
-    assert_eq!(wanted(1), json!({ "toolsListChanged": true, "resourceSubscriptions": both }));
+    assert_eq!(wanted(1)["resourceSubscriptions"], json!(["file:///a"]));
+    assert_eq!(wanted(2), json!({ "toolsListChanged": true, "resourceSubscriptions": both }));
     let call = resource(Method::RESOURCES_UNSUBSCRIBE, "file:///a");
     within(server.call(&call)).await.unwrap();
-    web.sees("subscriptions/listen", 3).await;
-    assert_eq!(wanted(2)["resourceSubscriptions"], json!(["file:///b"]));
+    web.sees("subscriptions/listen", 4).await;
+    assert_eq!(wanted(3)["resourceSubscriptions"], json!(["file:///b"]));
     assert!(web.of("resources/subscribe").is_empty());
     assert!(web.of("resources/unsubscribe").is_empty());
-    for number in 1..=1_024 {
+    let mut all = tokio::task::JoinSet::new();
+    for number in 1..1_024 {
+        let server = server.clone();
         let call = resource(Method::RESOURCES_SUBSCRIBE, &format!("file:///{number}"));
-        let answered = within(server.call(&call)).await;
-        assert_eq!(answered.is_ok(), number < 1_024, "bounded");
+        all.spawn(async move { server.call(&call).await });
     }
+    within(async {
+        while let Some(answered) = all.join_next().await {
+            answered.unwrap().unwrap();
+        }
+    })
+    .await;
+    let call = resource(Method::RESOURCES_SUBSCRIBE, "file:///1024");
+    let refused = within(server.call(&call)).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::Overloaded, "bounded");
 }
 
 /// What changed while no stream was open was never told.
@@ -227,9 +241,12 @@ async fn a_watched_task_becomes_part_of_a_modern_servers_stream_and_costs_a_lega
     let watch = |method: Method| Call::new(method, None).target("t1");
     let web = Web::start(|seen| {
         modern(seen, |seen| match &*seen.what() {
-            "subscriptions/listen" => Answer::Open(events(&[json!({
-                "jsonrpc": "2.0", "method": "notifications/tasks", "params": { "taskId": "t1" },
-            })])),
+            "subscriptions/listen" => listening(
+                seen,
+                &[json!({
+                    "jsonrpc": "2.0", "method": "notifications/tasks", "params": { "taskId": "t1" },
+                })],
+            ),
             _ => http("500 No", "", ""),
         })
     })
@@ -267,7 +284,7 @@ async fn lists_count_as_changed_after_a_gap() {
             "subscriptions/listen" => {
                 match opened.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
                     0 => Answer::Close(EVENTS.as_bytes().to_vec()),
-                    _ => Answer::Open(EVENTS.as_bytes().to_vec()),
+                    _ => listening(seen, &[]),
                 }
             }
             _ => http("500 No", "", ""),
@@ -295,6 +312,98 @@ async fn subscribed(server: &StdioServer, count: usize) -> Vec<Value> {
     .await
 }
 
+/// Has a child acknowledge the subscription that it has seen.
+async fn acknowledge(server: &StdioServer, subscription: &Value) {
+    let filter = &subscription["params"]["notifications"];
+    let acknowledged = script::acknowledgement(&subscription["id"], filter);
+    let say = [
+        json!(format!("{acknowledged}\n")),
+        json!("{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{}}\n"),
+    ];
+    call(server, "say", json!({ "say": say })).await.unwrap();
+}
+
+/// A resource counted as subscribed to before the server knew of it, so a change right behind the answer was never told:
+/// the stream that asks for it was opened 20 ms later.
+#[tokio::test]
+async fn a_subscription_is_answered_when_the_server_has_acknowledged_it() {
+    let stopped = Stopped::new(); // so that no wait ends by itself
+    let web = Web::start(|seen| {
+        modern(seen, |seen| match &*seen.what() {
+            "subscriptions/listen" if seen.body.contains("file:///a") => {
+                let updated = json!({
+                    "jsonrpc": "2.0", "method": "notifications/resources/updated",
+                    "params": { "uri": "file:///a" },
+                });
+                Answer::Play(vec![
+                    Step::Bytes(EVENTS.to_owned()),
+                    Step::Held(1),
+                    Step::frame(acknowledgement(seen).to_string()),
+                    Step::frame(updated.to_string()),
+                    Step::Deaf,
+                ])
+            }
+            "subscriptions/listen" => listening(seen, &[]),
+            _ => Answer::Open(EVENTS.as_bytes().to_vec()), // a call that is held
+        })
+    })
+    .await;
+    let server = web.server();
+    let listener = Listener::at(&server);
+    within(server.connect(soon())).await.unwrap();
+    web.sees("subscriptions/listen", 1).await;
+    let call = resource(Method::RESOURCES_SUBSCRIBE, "file:///a");
+    let subscribing = tokio::spawn({
+        let server = server.clone();
+        async move { server.call(&call).await }
+    });
+    while web.of("subscriptions/listen").len() < 2 {
+        assert!(!subscribing.is_finished(), "the server has not been asked yet");
+        tokio::time::advance(Duration::from_millis(1)).await; // further wishes are awaited for so long
+    }
+    let held = tool("hold", json!({}));
+    let holding = server.call(&held);
+    assert!(!subscribing.is_finished(), "the server has not agreed yet");
+    let subscribed = async { within(subscribing).await.unwrap().unwrap() };
+    tokio::select! {
+        reply = subscribed => assert_eq!(reply.result, RawJson::EMPTY_OBJECT),
+        _ = holding => panic!("a held call ended"),
+    }
+    listener.hears("notifications/resources/updated", 1).await;
+    drop(stopped);
+}
+
+/// A server that never acknowledges its stream, though it must, is taken to tell what it was asked for.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_acknowledges_nothing_holds_a_subscription_up_for_two_seconds() {
+    let server = StdioServer::over("peer", streams("tells"), Options::default());
+    within(server.connect(soon())).await.unwrap();
+    subscribed(&server, 1).await;
+    let before = tokio::time::Instant::now();
+    let call = resource(Method::RESOURCES_SUBSCRIBE, "file:///a");
+    within(server.call(&call)).await.unwrap();
+    assert_eq!(before.elapsed(), Duration::from_secs(2));
+
+    // Who leaves, or has no such patience, has not subscribed.
+    let call = resource(Method::RESOURCES_SUBSCRIBE, "file:///b");
+    let hurried = call.deadline(TokioClock.now() + Duration::from_secs(1));
+    let error = within(server.call(&hurried)).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout);
+    let all = within(async {
+        loop {
+            let all = seen(&server).await;
+            let last = all.iter().rfind(|line| line["method"] == "subscriptions/listen").cloned();
+            let wanted = last.unwrap()["params"]["notifications"]["resourceSubscriptions"].clone();
+            if wanted == json!(["file:///a"]) && all.len() > 4 {
+                return all;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert!(all.iter().any(|line| line.to_string().contains("file:///b")), "it was asked for");
+}
+
 /// Only servers over HTTP were listened to in this way.
 #[tokio::test]
 async fn a_modern_child_is_listened_to_by_subscription() {
@@ -311,8 +420,14 @@ async fn a_modern_child_is_listened_to_by_subscription() {
     call(&server, "say", say).await.unwrap();
     assert_eq!(listener.heard(), ["connected 2026-07-28", "notifications/resources/updated"]);
 
-    let subscribe = resource(Method::RESOURCES_SUBSCRIBE, "file:///a");
-    assert_eq!(within(server.call(&subscribe)).await.unwrap().result, RawJson::EMPTY_OBJECT);
+    let subscribing = tokio::spawn({
+        let server = server.clone();
+        async move { server.call(&resource(Method::RESOURCES_SUBSCRIBE, "file:///a")).await }
+    });
+    let all = subscribed(&server, 2).await;
+    assert_eq!(all.len(), 2, "the first is cancelled only when the new one is acknowledged");
+    acknowledge(&server, &all[1]).await;
+    assert_eq!(within(subscribing).await.unwrap().unwrap().result, RawJson::EMPTY_OBJECT);
     let all = within(async {
         loop {
             let all = seen(&server).await;
@@ -324,7 +439,7 @@ async fn a_modern_child_is_listened_to_by_subscription() {
     .await;
     let wanted = json!({ "toolsListChanged": true, "resourceSubscriptions": ["file:///a"] });
     assert_eq!(all[1]["params"]["notifications"], wanted);
-    assert_eq!(all[2]["method"], "notifications/cancelled", "only when the new one is open");
+    assert_eq!(all[2]["method"], "notifications/cancelled");
     assert_eq!(all[2]["params"]["requestId"], first["id"]);
 
     // Ended by the child, in both of the ways that it may: opened again.
@@ -355,7 +470,7 @@ async fn a_modern_child_is_listened_to_by_subscription() {
 async fn a_modern_server_is_listened_to_by_subscription() {
     let web = Web::start(|seen| {
         modern(seen, |seen| match &*seen.what() {
-            "subscriptions/listen" => Answer::Open(events(&[changed()])),
+            "subscriptions/listen" => listening(seen, &[changed()]),
             _ => http("500 No", "", ""),
         })
     })
