@@ -48,7 +48,7 @@ const PYTHON: &[&str] = &["python", "python.py"];
 const RMCP: &[&str] = &["rmcp:client"];
 
 /// All clients.
-pub(super) const CLIENTS: [Client; 8] = [
+pub(super) static CLIENTS: [Client; 8] = [
     client("typescript-v1", Era::Legacy, V1, "legacy"),
     client("typescript-v2", Era::Legacy, V2, "legacy"),
     client("typescript-v2", Era::Modern, V2, "2026-07-28"),
@@ -71,7 +71,7 @@ pub(super) struct Server {
 }
 
 /// All servers.
-pub(super) const SERVERS: [Server; 4] = [
+pub(super) static SERVERS: [Server; 4] = [
     Server {
         name: "everything",
         program: &["mcp-server-everything"],

@@ -160,20 +160,23 @@ fn tried(
 
 /// The Inspector's command line has a method a run, and none of what needs an open connection.
 fn inspected(place: &Place, target: &[String]) -> Result<BTreeMap<String, Outcome>, Failure> {
-    let mut words = vec![INSPECTOR.to_owned(), "--cli".to_owned()];
-    match target {
-        [way, url] if way == "http" => {
-            words.extend(["--transport", "http", "--server-url", url].map(str::to_owned));
+    let words = |method: &[&str]| -> Vec<String> {
+        let mut words = vec![INSPECTOR, "--cli", "--format", "json"];
+        words.extend(method);
+        let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+        match target {
+            [way, url] if way == "http" => {
+                words.extend(["--transport", "http", "--server-url", url].map(str::to_owned));
+            }
+            // Behind the dashes, because it takes options like `--config` for its own elsewhere.
+            [_, command @ ..] => words.extend([&["--".to_owned()], command].concat()),
+            [] => {}
         }
-        [_, command @ ..] => words.extend_from_slice(command),
-        [] => {}
-    }
-    words.extend(["--format", "json"].map(str::to_owned));
+        words
+    };
     let mut steps = BTreeMap::new();
     let mut ask = |step: &str, method: &[&str], expected: &str| {
-        let mut words = words.clone();
-        words.extend(method.iter().map(|word| (*word).to_owned()));
-        let outcome = match said(&mut place.command(&words)) {
+        let outcome = match said(&mut place.command(&words(method))) {
             Ok(said) if said.to_string().contains(expected) => Outcome::Ok,
             Ok(said) => Outcome::Failed(format!("`{expected}` does not stand in {said}")),
             Err(failure) => Outcome::Failed(failure.to_string()),
