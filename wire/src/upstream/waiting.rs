@@ -120,6 +120,26 @@ impl Origin {
         Self { client: call.client.clone(), peer: call.peer.clone(), token }
     }
 
+    /// The same, where the server may have a question or a word for the caller.
+    ///
+    /// A probe causes nothing, and neither does what is asked on nobody's behalf to know the server: it must not make it
+    /// doubtful whose call a message belongs to.
+    pub(super) fn caused(call: &Call, token: Option<RawJson>) -> Option<Self> {
+        const PROBES: [Method; 2] = [Method::PING, Method::DISCOVER];
+        const OWN: [Method; 7] = [
+            Method::TOOLS_LIST,
+            Method::PROMPTS_LIST,
+            Method::RESOURCES_LIST,
+            Method::RESOURCE_TEMPLATES_LIST,
+            Method::RESOURCES_SUBSCRIBE,
+            Method::RESOURCES_UNSUBSCRIBE,
+            Method::SET_LEVEL,
+        ];
+        let causes_nothing =
+            PROBES.contains(&call.method) || call.peer.is_none() && OWN.contains(&call.method);
+        (!causes_nothing).then(|| Self::of(call, token))
+    }
+
     /// Hands a notification to the caller; progress under the caller's own token.
     pub(super) fn notify(&self, notification: Notification) {
         let Some(peer) = &self.peer else { return };

@@ -265,8 +265,9 @@ impl HttpServer {
     async fn exchange_in(&self, session: &Arc<Session>, call: &Call) -> Result<Reply, Failed> {
         let id = self.0.remote.next_id();
         let outgoing = outgoing::encode(id, call, session.era())?;
-        let origin = Origin::of(call, outgoing.token);
-        let _entered = Entered::new(&self.0.remote, id, &origin)?;
+        let origin = Origin::of(call, outgoing.token.clone());
+        let caused = Origin::caused(call, outgoing.token);
+        let _entered = Entered::new(&self.0.remote, id, caused)?;
         let mut head = session.head(call);
         if session.era() == Era::Modern {
             head = head.with_params(parameters::headers(&self.0.remote.mirrors, call));
@@ -328,8 +329,8 @@ impl HttpServer {
 struct Entered<'a>(&'a Waiting, u64);
 
 impl<'a> Entered<'a> {
-    fn new(remote: &'a Remote, id: u64, origin: &Origin) -> Result<Self, Error> {
-        drop(remote.waiting.enter(id, Some(origin.clone()))?); // the answer comes on the call's own stream
+    fn new(remote: &'a Remote, id: u64, origin: Option<Origin>) -> Result<Self, Error> {
+        drop(remote.waiting.enter(id, origin)?); // the answer comes on the call's own stream
         Ok(Self(&remote.waiting, id))
     }
 }

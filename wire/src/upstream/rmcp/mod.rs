@@ -217,8 +217,8 @@ impl RmcpServer {
         let inner = &*self.0;
         let id = inner.ids.fetch_add(1, Ordering::Relaxed);
         let outgoing = outgoing::encode(id, call, inner.era)?;
-        let origin = Origin::of(call, outgoing.token.clone());
-        let _rest = inner.relay.waiting().enter(id, Some(origin))?; // ended below, whatever happens
+        let origin = Origin::caused(call, outgoing.token.clone());
+        let _rest = inner.relay.waiting().enter(id, origin)?; // ended below, whatever happens
         let mut stay = Stay { server: inner, id, handle: None };
         let (request, options) = written(outgoing.bytes.clone())?;
         // The token and the id are known only once the request is on its way: until they are entered, what comes waits.

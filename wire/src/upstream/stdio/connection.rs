@@ -173,9 +173,7 @@ impl Connection {
                 Error::new(Kind::TooLarge).message(format!("the request is over {cap} bytes"))
             );
         }
-        // A probe causes nothing, and must not make it doubtful whose call a message belongs to.
-        let caused = |call: &&Call| ![Method::PING, Method::DISCOVER].contains(&call.method);
-        let origin = call.filter(caused).map(|call| Origin::of(call, outgoing.token));
+        let origin = call.and_then(|call| Origin::caused(call, outgoing.token));
         let answer = self.waiting.enter(id, origin)?;
         let mut stay = Stay { connection: self, id, cancellable: call.is_some() };
         let exchange = async {

@@ -247,3 +247,39 @@ async fn a_servers_question_of_a_wrong_shape_is_refused() {
         "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"method\":\"roots/list\",\"params\":null}\n".to_owned();
     assert_eq!(value(&server, "say", json!({ "say": [mine, DONE] })).await, json!({}));
 }
+
+/// A server's lists were read anew beside a client's call: two callers seemed to have calls in flight, so that what the server
+/// asked the client was refused.
+#[tokio::test(start_paused = true)]
+async fn a_list_read_on_nobodys_behalf_makes_no_question_doubtful() {
+    let server =
+        StdioServer::over("peer", crate::peer::server::streams("legacy"), Options::default());
+    within(server.connect(soon())).await.unwrap();
+    let client = Arc::new(Client::new(Principal::local()));
+    let start = |call: Call| {
+        let server = server.clone();
+        tokio::spawn(async move { server.call(&call).await })
+    };
+    let question = json!({ "jsonrpc": "2.0", "id": "q", "method": "roots/list" }).to_string();
+    let end = crate::peer::script::response("$ID", "{}");
+    let say = json!([
+        { "do": "held", "with": 1 }, { "do": "frame", "with": question }, { "do": "frame", "with": end },
+    ]);
+    let of_client = |call: Call| call.client(client.clone()).peer(Arc::new(Caller::default()));
+    let saying = start(of_client(tool("say", json!({ "say": say }))));
+    tokio::time::sleep(Duration::from_millis(1)).await; // it is on its way
+    let listing = start(Call::new(Method::TOOLS_LIST, None));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(!listing.is_finished() && !saying.is_finished(), "both are in flight");
+    let holding = start(of_client(tool("hold", json!({}))));
+    within(saying).await.unwrap().unwrap();
+    within(listing).await.unwrap().unwrap();
+    let answer = json!({ "jsonrpc": "2.0", "id": "q", "result": { "answered": "roots/list" } });
+    within(async {
+        while !seen(&server).await.contains(&answer) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    holding.abort();
+}
