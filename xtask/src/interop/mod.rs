@@ -21,7 +21,7 @@ use crate::workspace::Workspace;
 /// How long all runs together may take, once everything is installed.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 /// How many servers are tried at once.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 4;
 
 /// How to run.
 #[derive(Args, Debug)]
