@@ -20,6 +20,15 @@ use super::{Options, Owner};
 /// speaks of neither credentials nor time), the other is tried. The one that worked stays until it is refused.
 ///
 /// Over HTTP+SSE a lost stream is opened again by the next call; what was in flight fails and is never sent again.
+///
+/// ```
+/// # use toolweir_wire::{Endpoint, Options, WebServer};
+/// # fn example() -> Result<WebServer, toolweir_core::Error> {
+/// let endpoint = Endpoint::new("http://127.0.0.1:3001/sse")?;
+/// let server = WebServer::new("old", endpoint, Options::default())?.sse_first();
+/// # Ok(server)
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct WebServer(Arc<Inner>);
 
