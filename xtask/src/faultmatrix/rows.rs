@@ -85,6 +85,16 @@ pub(super) const ROWS: &[Row] = &[
         ],
     },
     Row {
+        id: "7",
+        name: "depth bombs, duplicate members, their case, huge numbers",
+        target: "depth 128; a member of the envelope twice is refused; numbers pass as they are spelled",
+        proofs: &[
+            "upstream::faults::a_broken_answer_over_http_fails_its_call_and_no_other",
+            "listen::life::bodies_are_bounded_in_size_depth_and_time",
+            "fidelity::bytes::what_others_lose_is_kept",
+        ],
+    },
+    Row {
         id: "8",
         name: "one slow server among others",
         target: "its calls are bounded; its neighbours lose no time at all (paused clock)",
