@@ -179,7 +179,8 @@ impl Member {
         self
     }
 
-    /// Starts it when a call first needs it, where its lists are known from [`Builder::state_dir`]; where they are not it
+    /// Starts it when a call first needs it, where its lists are known from [`Builder::state_dir`](crate::Builder::state_dir);
+    /// where they are not it
     /// is started at once, to be listed.
     #[must_use]
     pub fn lazy(mut self) -> Self {
