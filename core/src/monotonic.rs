@@ -38,7 +38,8 @@ fn now() -> Instant {
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod counter {
     use std::arch::x86_64::{_mm_lfence, _rdtsc};
-    use std::fs;
+    use std::fs::File;
+    use std::io::Read;
 
     use crate::line::{Line, Source};
 
@@ -68,7 +69,10 @@ mod counter {
         /// rate does not change. Virtual machines that are moved about are given another source.
         fn is_steady(&self) -> bool {
             const SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
-            fs::read_to_string(SOURCE).is_ok_and(|source| source.trim() == "tsc")
+            // Without an allocation: the first reading may be on a path that promises to have none.
+            let mut name = [0; 8];
+            let length = File::open(SOURCE).and_then(|mut source| source.read(&mut name));
+            length.is_ok_and(|length| name[..length].trim_ascii_end() == b"tsc")
         }
     }
 }

@@ -7,6 +7,9 @@ use toolweir_core::Answer;
 
 use crate::run;
 
+/// With room for ten, two keys that fall into one of its parts push each other out: one time in 64.
+const ROOMY: usize = 64 * 64;
+
 #[test]
 fn keys_are_apart() {
     let breakers = Breakers::<&str>::new(Config::default().failures(1), 100).unwrap();
@@ -51,7 +54,7 @@ fn the_listener_hears_the_key() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&heard);
     let clock = Arc::new(ManualClock::new());
-    let breakers = Breakers::with_clock(Config::default().failures(1), 10, clock)
+    let breakers = Breakers::with_clock(Config::default().failures(1), ROOMY, clock)
         .unwrap()
         .on_transition(move |key: &String, change| {
             told.lock().unwrap().push((key.clone(), change.to));
@@ -64,7 +67,7 @@ fn the_listener_hears_the_key() {
 
 #[test]
 fn a_key_is_found_by_what_it_borrows_as() {
-    let breakers = Breakers::<String>::new(Config::default().failures(1), 10).unwrap();
+    let breakers = Breakers::<String>::new(Config::default().failures(1), ROOMY).unwrap();
     run(&*breakers.get("a"), "f");
     assert_eq!(breakers.peek("a").unwrap().state(), State::Open);
     assert!(breakers.peek("b").is_none());
@@ -78,7 +81,7 @@ fn all_keys_are_classified_alike_and_seen_at_once() {
     let strict = |outcome: &Outcome| {
         if outcome.is_ok() { Verdict::Success } else { Verdict::Failure }
     };
-    let breakers = Breakers::<String>::new(Config::default().failures(1), 10).unwrap();
+    let breakers = Breakers::<String>::new(Config::default().failures(1), ROOMY).unwrap();
     let breakers = breakers.classify(strict);
     for (key, outcome) in [("a", Outcome::OK), ("b", Outcome::Answered(Answer::ToolError))] {
         breakers.get(key).try_acquire().unwrap().settle(&outcome);
