@@ -65,7 +65,11 @@ impl Programs {
     /// Fails where it cannot be written.
     pub(super) fn config(&self, folder: &Path, mut server: Value) -> Result<PathBuf, Failure> {
         server["prefix"] = "".into();
-        let config = json!({ "mcpServers": { "fixture": server } });
+        // Ports come again: what is kept of the last server there is not this one's.
+        let config = json!({
+            "mcpServers": { "fixture": server },
+            "toolweir": { "stateDir": false },
+        });
         fs::create_dir_all(folder)?;
         let file = folder.join("gateway.json");
         fs::write(&file, config.to_string())?;

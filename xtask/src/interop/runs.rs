@@ -114,7 +114,10 @@ pub(super) fn of(
         };
         let name = format!("{}-{}", server.name, behind.name());
         let config = place.folder.join(format!("{name}.json"));
-        fs::write(&config, json!({ "mcpServers": { "server": entry } }).to_string())?;
+        // Ports come again: what is kept of the last server there is not this one's.
+        let settings = json!({ "stateDir": false });
+        let text = json!({ "mcpServers": { "server": entry }, "toolweir": settings }).to_string();
+        fs::write(&config, text)?;
         let log = place.folder.join(format!("{name}.log"));
         let gateway = Gateway::serve(place.toolweir(), log, &config, &["server"], &[])?;
         let own = vec![
