@@ -57,6 +57,8 @@ pub(crate) struct Endpoint {
     /// The last known lists, kept while the server is away.
     pub(crate) listing: ArcSwap<Listing>,
     listed: AtomicBool,
+    /// What is listed comes from the server as it is now, not from before.
+    confirmed: AtomicBool,
     status: RwLock<Status>,
     pub(crate) vitals: Vitals,
     /// What may be repeated where this server failed.
@@ -145,6 +147,7 @@ impl Endpoint {
             settings,
             listing: ArcSwap::default(),
             listed: AtomicBool::new(false),
+            confirmed: AtomicBool::new(false),
             status: RwLock::new(Status::Starting),
             vitals: Vitals::default(),
             paused_until: AtomicU64::new(0),
@@ -154,6 +157,7 @@ impl Endpoint {
     /// Takes up what was kept of its lists.
     pub(crate) fn recall(&self, (listing, info): (Listing, ServerInfo)) {
         self.set_listing(listing, true);
+        self.confirmed.store(false, Ordering::Release);
         self.vitals.set_up(Arc::new(info));
     }
 
@@ -172,6 +176,8 @@ impl Endpoint {
             Arc::new(listing.without_claims())
         });
         self.listed.store(old.is_listed(), Ordering::Release);
+        let confirmed = is_same && old.confirmed.load(Ordering::Acquire);
+        self.confirmed.store(confirmed, Ordering::Release);
         if let Some(info) = old.vitals.info() {
             self.vitals.set_up(info);
         }
@@ -346,11 +352,18 @@ impl Endpoint {
         self.listed.load(Ordering::Acquire)
     }
 
+    /// Whether it may have what its lists lack: none is known, or none but those from before, and it is not at rest.
+    pub(crate) fn may_have_more(&self) -> bool {
+        let is_at_rest = || matches!(self.status(), Status::Resting);
+        !self.is_listed() || !self.confirmed.load(Ordering::Acquire) && !is_at_rest()
+    }
+
     /// Keeps the lists; where the configuration knows better what a tool does, clients are told so too.
     pub(crate) fn set_listing(&self, mut listing: Listing, has_tools: bool) {
         listing.annotate(|tool| self.rule(tool).hints);
         self.listing.store(Arc::new(listing));
         self.listed.fetch_or(has_tools, Ordering::Release);
+        self.confirmed.fetch_or(has_tools, Ordering::Release);
     }
 
     pub(crate) fn status(&self) -> Status {

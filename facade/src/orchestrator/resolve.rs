@@ -75,7 +75,7 @@ impl Orchestrator {
         if let Some(aim) = self.known(call, kind, &target) {
             return Ok(Aimed::At(aim));
         }
-        // A server that has never been up listed nothing yet; its prefix tells whom to ask.
+        // A server that has not been up listed nothing yet, or only before; its prefix tells whom to ask.
         if let Some((endpoint, name)) = self.by_prefix(&target) {
             let mut call = call.clone().target(name);
             if !may_begin(&call) {
@@ -85,7 +85,7 @@ impl Orchestrator {
         }
         // Servers that are still starting may have it.
         let patience = self.view().connect_timeout;
-        self.settled(patience, || self.known(call, kind, &target).is_some()).await;
+        self.tried(patience, || self.known(call, kind, &target).is_some()).await;
         if let Some(aim) = self.known(call, kind, &target) {
             return Ok(Aimed::At(aim));
         }
@@ -102,14 +102,15 @@ impl Orchestrator {
         Some(Aim { call, servers: view.endpoints(&found.servers) })
     }
 
-    /// The server, not listed yet, whose prefix `target` has; the longest where several fit.
+    /// The server, not listed yet or not since it was started, whose prefix `target` has; the longest where several fit.
     fn by_prefix<'a>(&self, target: &'a str) -> Option<(Arc<Endpoint>, &'a str)> {
         let view = self.view();
         let fitting = view.endpoints.iter().filter_map(|endpoint| {
             let rest =
                 target.strip_prefix(endpoint.settings.prefix.as_str())?.strip_prefix("__")?;
-            let unknown =
-                !endpoint.is_listed() && !endpoint.settings.prefix.is_empty() && !rest.is_empty();
+            let unknown = endpoint.may_have_more()
+                && !endpoint.settings.prefix.is_empty()
+                && !rest.is_empty();
             unknown.then_some((endpoint, rest))
         });
         let longest = fitting.max_by_key(|(endpoint, _)| endpoint.settings.prefix.len());

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use toolweir_core::{Clock, Error, Event, Kind, TokioClock};
 
@@ -75,12 +75,26 @@ impl Orchestrator {
 
     /// Waits until `enough` holds or every server has been tried once or is known from before, `patience` after the start at the latest.
     pub(super) async fn settled(&self, patience: Duration, enough: impl Fn() -> bool) {
-        if *self.0.unlisted.borrow() == 0 {
+        self.none_left(&self.0.unlisted, patience, enough).await;
+    }
+
+    /// The same, until every server has been tried: those that are known from before, too.
+    pub(super) async fn tried(&self, patience: Duration, enough: impl Fn() -> bool) {
+        self.none_left(&self.0.untried, patience, enough).await;
+    }
+
+    async fn none_left(
+        &self,
+        left: &watch::Sender<usize>,
+        patience: Duration,
+        enough: impl Fn() -> bool,
+    ) {
+        if *left.borrow() == 0 {
             return;
         }
-        let mut unlisted = self.0.unlisted.subscribe();
+        let mut left = left.subscribe();
         let latest = self.0.started + patience;
-        let all = unlisted.wait_for(|count| *count == 0 || enough());
+        let all = left.wait_for(|count| *count == 0 || enough());
         tokio::select! {
             _ = tokio::time::timeout_at(latest.into_std().into(), all) => {}
             () = self.0.stop.cancelled() => {}
@@ -347,7 +361,9 @@ impl Supervisor {
         }
         self.endpoint.set_listing(listing, has_tools);
         inner.merge();
-        inner.unlisted.send_modify(|_| {}); // those who wait for a name look again
+        for left in [&inner.unlisted, &inner.untried] {
+            left.send_modify(|_| {}); // those who wait for a name look again
+        }
         Some(failure.is_some())
     }
 

@@ -1,6 +1,6 @@
 //! `start`, `idleStopMs`, `stateDir`: servers that run only while they are needed, and lists that are known before.
 
-use toolweir::core::{Call, Method};
+use toolweir::core::{Call, Kind, Method};
 use toolweir::{Builder, Orchestrator, Readiness};
 
 use super::{FIVE_SECONDS, PATIENCE, call_with, read, started};
@@ -123,4 +123,47 @@ pub(super) async fn lists_are_kept() {
     let orchestrator = again(&config(r#""stateDir":false"#));
     assert_eq!(list(orchestrator.clone()).await, r#"{"tools":[]}"#);
     orchestrator.shutdown(FIVE_SECONDS).await;
+}
+
+/// A list kept on disk was taken for all that its server has, so that a tool that the server had got meanwhile was unknown
+/// until the server was up, where with nothing kept the call would have waited.
+#[tokio::test]
+async fn a_name_that_a_kept_list_lacks_waits_for_its_server() {
+    for prefix in ["", "s"] {
+        let folder = Folder::new();
+        let path = folder.path().display();
+        // Once there is a file, another program comes up, and slowly.
+        let script = format!(
+            "test -e {path}/new && sleep 0.5 && exec ${{PROGRAM}} demo-server slack; exec ${{PROGRAM}} demo-server github"
+        );
+        let config = format!(
+            r#"{{"mcpServers":{{"s":{{"command":"sh","args":["-c","{script}"],"prefix":"{prefix}"}}}},"toolweir":{{"stateDir":"{path}"}}}}"#
+        );
+        let orchestrator = started(&config, "").await;
+        assert!(!orchestrator.servers()[0].tools.is_empty());
+        orchestrator.shutdown(FIVE_SECONDS).await;
+        std::fs::write(folder.path().join("new"), "").unwrap();
+        let builder = Builder::from_config(&read(&config, "").unwrap()).unwrap();
+        let orchestrator = builder.start().unwrap();
+        assert!(!orchestrator.servers()[0].tools.is_empty(), "listed from disk");
+        let name = |tool: &str| {
+            if prefix.is_empty() { tool.to_owned() } else { format!("{prefix}__{tool}") }
+        };
+        let none = serde_json::json!({});
+        let [new, never] = [name("slack_list_channels"), name("never")];
+        let (new, never) = tokio::join!(
+            call_with(&orchestrator, &new, none.clone()),
+            call_with(&orchestrator, &never, none.clone()),
+        );
+        assert!(new.is_ok(), "{new:?}");
+        let kind = never.unwrap_err().kind();
+        // Known by its prefix, the server itself says so.
+        let own = Kind::Protocol { code: -32602 };
+        assert_eq!(kind, if prefix.is_empty() { Kind::NotFound } else { own });
+        // Once it is listed anew, nobody is asked.
+        orchestrator.ready(PATIENCE).await;
+        let gone = call_with(&orchestrator, &name("search_repositories"), none).await;
+        assert_eq!(gone.unwrap_err().kind(), Kind::NotFound);
+        orchestrator.shutdown(FIVE_SECONDS).await;
+    }
 }
