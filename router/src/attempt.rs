@@ -1,7 +1,6 @@
 //! A call under way, given back whatever becomes of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use toolweir_core::{Instant, Outcome, ServerId};
 
@@ -17,12 +16,14 @@ pub struct Attempt {
     /// Holding it is being in flight.
     cell: Arc<Cell>,
     started: Instant,
-    allowed: Option<Duration>,
+    /// How long its caller was ready to wait, in nanoseconds; 0 where nothing is known of it.
+    allowed: u64,
 }
 
 impl Attempt {
+    #[inline]
     pub(crate) fn new(id: ServerId, cell: Arc<Cell>, started: Instant) -> Self {
-        Self { id, cell, started, allowed: None }
+        Self { id, cell, started, allowed: 0 }
     }
 
     /// At which server.
@@ -33,22 +34,29 @@ impl Attempt {
 
     /// The same attempt, of a caller that waits until `deadline`: a failure counts as at least that wait.
     pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.allowed = Some(deadline - self.started);
+        self.allowed = since(self.started, deadline);
         self
     }
 
     /// The server answered at `now`.
+    #[inline]
     pub fn succeed(self, now: Instant) {
-        self.cell.succeed(now - self.started, now);
+        self.cell.succeed(since(self.started, now), now);
     }
 
     /// The server failed at `now`.
     pub fn fail(self, now: Instant) {
-        self.cell.fail(now - self.started, self.allowed, now);
+        self.cell.fail(since(self.started, now), self.allowed, now);
     }
 
     /// The call ended at `now` as `outcome` says.
     pub fn settle(self, outcome: &Outcome, now: Instant) {
-        self.cell.learn(outcome, now - self.started, self.allowed, now);
+        self.cell.learn(outcome, since(self.started, now), self.allowed, now);
     }
+}
+
+/// Nanoseconds from one to the other; none where they are the wrong way round.
+#[inline]
+fn since(earlier: Instant, later: Instant) -> u64 {
+    later.as_nanos().saturating_sub(earlier.as_nanos())
 }

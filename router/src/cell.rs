@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use toolweir_core::{Answer, Instant, Outcome, Verdict};
 
-use crate::estimate::{Estimate, OCTAVE};
+use crate::estimate::{Estimate, OCTAVE, nanos};
 use crate::logarithm::number;
 
 use super::pool::Pool;
@@ -19,10 +19,6 @@ const FLOOR: u32 = 10 * OCTAVE;
 const HEALTHY: u64 = 0;
 /// In `trial_at`: no longer registered, so its health is counted no more.
 const REMOVED: u64 = u64::MAX;
-
-/// In `known`: where the calls that were heard of stand, and which bits are the holds of tables.
-const HEARD: u32 = 32;
-const HELD: u64 = (1 << HEARD) - 1;
 
 /// One server's load and health.
 ///
@@ -41,7 +37,7 @@ pub(crate) struct Cell {
     latency: AtomicU64,
     /// When it may be tried again, in nanoseconds; or [`HEALTHY`], or [`REMOVED`].
     trial_at: AtomicU64,
-    /// In the upper half, calls under way that were heard of; in the lower, holds of tables, which are no calls.
+    /// A [`Known`].
     known: AtomicU64,
     /// Consecutive ones.
     errors: AtomicU32,
@@ -61,30 +57,18 @@ impl Cell {
         }
     }
 
-    /// What one more call here costs, as a level: latency × (calls in flight + 1) / weight, the weight as
-    /// the level `scale`.
+    /// What one more call here costs at a weight of 1, as a level: latency × (calls in flight + 1).
     ///
     /// `pool` is this cell's own, handed in so that one reading serves many cells.
     ///
-    /// A server of which nothing is known comes first, with one call: until that is answered it counts as slow.
+    /// A server of which nothing is known comes first, with one call, which is `None`: until that is answered it counts as
+    /// slow.
     #[inline]
-    pub(crate) fn cost(self: &Arc<Self>, pool: &Pool, tick: u32, scale: i32) -> u32 {
-        let in_flight = self.in_flight();
-        match Estimate::from_word(self.latency.load(Relaxed)).at(tick) {
-            // Neither below zero, because no weight is as far from 1 as the floor, nor above 2³².
-            Some(latency) => {
-                (latency.max(FLOOR) + pool.level_after(in_flight)).wrapping_add_signed(scale)
-            }
-            None => self.unknown_cost(in_flight, scale),
-        }
-    }
-
-    #[cold]
-    fn unknown_cost(&self, in_flight: u32, scale: i32) -> u32 {
-        match in_flight.checked_sub(1) {
-            None => 0,
-            Some(others) => (self.pool.penalty_level() + self.pool.level_after(others))
-                .wrapping_add_signed(scale),
+    pub(crate) fn cost(self: &Arc<Self>, pool: &Pool, tick: u32) -> Option<u32> {
+        let calls = self.calls();
+        match Estimate::from_word(self.latency.load(Relaxed)).at_least(FLOOR, tick) {
+            Some(latency) => Some(latency + pool.level_after(calls)),
+            None => unknown_cost(pool, calls),
         }
     }
 
@@ -98,11 +82,15 @@ impl Cell {
     ///
     /// An attempt must hold it anyway, so that counting it costs nothing. While a table is being changed, the
     /// number may be off by one.
-    #[inline]
     pub(crate) fn in_flight(self: &Arc<Self>) -> u32 {
-        let known = self.known.load(Relaxed);
-        let calls = (Arc::strong_count(self) as u64 + (known >> HEARD)).wrapping_sub(known & HELD);
-        if calls <= u64::from(u32::MAX) { calls as u32 } else { 0 } // below zero, for a moment
+        u32::try_from(self.calls().max(0)).unwrap_or(u32::MAX)
+    }
+
+    /// The same; for a moment it may be below zero.
+    #[inline]
+    fn calls(self: &Arc<Self>) -> i64 {
+        let surplus = Known::from_word(self.known.load(Relaxed)).surplus;
+        Arc::strong_count(self) as i64 - i64::from(surplus)
     }
 
     pub(crate) fn errors(&self) -> u32 {
@@ -147,22 +135,22 @@ impl Cell {
 
     /// A call was heard of that is under way.
     pub(crate) fn start_heard(&self) {
-        let _ = self.known.fetch_update(Relaxed, Relaxed, |known| known.checked_add(1 << HEARD));
+        self.change_known(Known::start);
     }
 
     /// It ended. Never below zero: a listener may have been added while calls were under way.
     pub(crate) fn end_heard(&self) {
-        let _ = self.known.fetch_update(Relaxed, Relaxed, |known| known.checked_sub(1 << HEARD));
+        self.change_known(Known::end);
     }
 
-    /// Learns from how a call ended that took `elapsed`, of the time `allowed` by its caller.
-    pub(crate) fn learn(
-        &self,
-        outcome: &Outcome,
-        elapsed: Duration,
-        allowed: Option<Duration>,
-        now: Instant,
-    ) {
+    fn change_known(&self, change: impl Fn(Known) -> Option<Known>) {
+        let _ = self
+            .known
+            .fetch_update(Relaxed, Relaxed, |word| change(Known::from_word(word)).map(Known::word));
+    }
+
+    /// Learns from how a call ended that took `elapsed`, of the time `allowed` by its caller; both in nanoseconds.
+    pub(crate) fn learn(&self, outcome: &Outcome, elapsed: u64, allowed: u64, now: Instant) {
         match (outcome.verdict(), outcome) {
             (Verdict::Success, Outcome::Answered(Answer::Ok)) => self.succeed(elapsed, now),
             // Alive, but an instant refusal is no reason to send more.
@@ -172,7 +160,7 @@ impl Cell {
             }
             (Verdict::Failure, _) => self.fail(elapsed, allowed, now),
             (Verdict::Neutral, Outcome::Throttled { retry_after }) => {
-                let pause = retry_after.unwrap_or_else(|| self.pool.penalty());
+                let pause = retry_after.map_or_else(|| self.pool.penalty(), nanos);
                 self.update(now, |latency, tick| latency.raise(elapsed.max(pause), tick));
             }
             // The caller left: the answer would have taken longer than this.
@@ -184,7 +172,7 @@ impl Cell {
     }
 
     /// A success resets everything; after an ejection the old latency counts no more.
-    pub(crate) fn succeed(&self, elapsed: Duration, now: Instant) {
+    pub(crate) fn succeed(&self, elapsed: u64, now: Instant) {
         if self.recover() {
             self.update(now, |latency, tick| latency.restart(elapsed, tick));
         } else {
@@ -193,8 +181,8 @@ impl Cell {
     }
 
     /// A failure counts as a latency of what the caller was ready to wait, and of no less than the penalty.
-    pub(crate) fn fail(&self, elapsed: Duration, allowed: Option<Duration>, now: Instant) {
-        let cost = elapsed.max(allowed.unwrap_or_default()).max(self.pool.penalty());
+    pub(crate) fn fail(&self, elapsed: u64, allowed: u64, now: Instant) {
+        let cost = elapsed.max(allowed).max(self.pool.penalty());
         self.update(now, |latency, tick| latency.observe(cost, tick));
         let errors = self.errors.fetch_add(1, Relaxed).saturating_add(1);
         if self.pool.tolerates(errors) || !self.is_healthy() || !self.pool.try_eject() {
@@ -239,23 +227,25 @@ impl Cell {
     }
 
     /// Unhealthy => Healthy; tells whether it was unhealthy.
+    #[inline]
     fn recover(&self) -> bool {
-        let old = self.trial_at.load(Relaxed);
-        let was_unhealthy = old != HEALTHY
-            && self
-                .trial_at
-                .fetch_update(Relaxed, Relaxed, |old| {
-                    (old != HEALTHY && old != REMOVED).then_some(HEALTHY)
-                })
-                .is_ok();
+        // The usual success writes nothing.
+        !(self.is_healthy() && self.errors.load(Relaxed) == 0) && self.readmit()
+    }
+
+    #[cold]
+    fn readmit(&self) -> bool {
+        let was_unhealthy = self
+            .trial_at
+            .fetch_update(Relaxed, Relaxed, |old| {
+                (old != HEALTHY && old != REMOVED).then_some(HEALTHY)
+            })
+            .is_ok();
         if was_unhealthy {
             self.trials.store(0, Relaxed);
             self.pool.readmit();
         }
-        // Written only where it changes: the usual success leaves this word alone.
-        if self.errors.load(Relaxed) != 0 {
-            self.errors.store(0, Relaxed);
-        }
+        self.errors.store(0, Relaxed);
         was_unhealthy
     }
 
@@ -268,9 +258,53 @@ impl Cell {
     }
 }
 
+/// What a server costs of which nothing is known.
+#[cold]
+fn unknown_cost(pool: &Pool, calls: i64) -> Option<u32> {
+    (calls > 0).then(|| pool.penalty_level() + pool.level_after(calls - 1))
+}
+
 /// `pause` from now, told apart from the two marks.
 fn trial_time(now: Instant, pause: Duration) -> u64 {
     (now + pause).as_nanos().clamp(HEALTHY + 1, REMOVED - 1)
+}
+
+/// What an [`Arc`]'s count does not tell about the calls in flight; fits an atomic word.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Calls under way that were heard of; nobody holds the cell for them.
+    heard: u32,
+    /// Holds of tables, which are no calls, less the calls that were heard of: what the count is too high by.
+    surplus: i32,
+}
+
+impl Known {
+    #[inline]
+    fn from_word(word: u64) -> Self {
+        Self { heard: (word >> 32) as u32, surplus: word as u32 as i32 }
+    }
+
+    fn word(self) -> u64 {
+        u64::from(self.heard) << 32 | u64::from(self.surplus as u32)
+    }
+
+    fn start(self) -> Option<Self> {
+        let heard = self.heard.checked_add(1)?;
+        Some(Self { heard, surplus: self.surplus.checked_sub(1)? })
+    }
+
+    fn end(self) -> Option<Self> {
+        let heard = self.heard.checked_sub(1)?;
+        Some(Self { heard, surplus: self.surplus.checked_add(1)? })
+    }
+
+    fn hold(self) -> Option<Self> {
+        Some(Self { surplus: self.surplus.checked_add(1)?, ..self })
+    }
+
+    fn let_go(self) -> Option<Self> {
+        Some(Self { surplus: self.surplus.checked_sub(1)?, ..self })
+    }
 }
 
 /// A table's hold on a cell.
@@ -279,7 +313,7 @@ pub(crate) struct Held(Arc<Cell>);
 
 impl Held {
     pub(crate) fn new(cell: Arc<Cell>) -> Self {
-        cell.known.fetch_add(1, Relaxed);
+        cell.change_known(Known::hold);
         Self(cell)
     }
 }
@@ -292,7 +326,7 @@ impl Clone for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.known.fetch_sub(1, Relaxed);
+        self.0.change_known(Known::let_go);
     }
 }
 

@@ -46,13 +46,16 @@ impl Ticks {
     }
 }
 
-fn nanos(latency: Duration) -> u64 {
-    u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).clamp(RANGE.0, RANGE.1)
+/// Whole nanoseconds, which is how latencies are handed about here: taking a [`Duration`] apart costs as much as looking at
+/// a server.
+pub(crate) const fn nanos(latency: Duration) -> u64 {
+    latency.as_secs().saturating_mul(1_000_000_000).saturating_add(latency.subsec_nanos() as u64)
 }
 
-/// The level of a latency; never 0, which means that nothing is known.
-pub(crate) fn latency_level(latency: Duration) -> u32 {
-    level(nanos(latency))
+/// The level of so many nanoseconds; never 0, which means that nothing is known.
+#[inline]
+pub(crate) fn latency_level(nanos: u64) -> u32 {
+    level(nanos.clamp(RANGE.0, RANGE.1))
 }
 
 /// What is left of 2³² after so many ticks.
@@ -84,23 +87,31 @@ impl Estimate {
     /// The level of the latency as it counts at `tick`; `None` where nothing is known.
     #[inline]
     pub(crate) fn at(self, tick: u32) -> Option<u32> {
-        (self.level > 0).then(|| self.decayed(tick))
+        self.at_least(0, tick)
+    }
+
+    /// The same, no lower than `floor`.
+    #[inline]
+    pub(crate) fn at_least(self, floor: u32, tick: u32) -> Option<u32> {
+        (self.level > 0).then(|| self.decayed(floor, tick))
     }
 
     #[inline]
-    fn decayed(self, tick: u32) -> u32 {
-        // Wide, so that no product overflows.
-        u64::from(self.level).saturating_sub(u64::from(self.age(tick)) * u64::from(FALL)) as u32
+    fn decayed(self, floor: u32, tick: u32) -> u32 {
+        // Wide and signed, so that no product overflows and one comparison serves for both ends.
+        let fallen = i64::from(self.level) - i64::from(self.age(tick)) * i64::from(FALL);
+        fallen.max(i64::from(floor)) as u32
     }
 
     /// Only `sample` counts; what was known is forgotten.
-    pub(crate) fn restart(self, sample: Duration, tick: u32) -> Self {
+    pub(crate) fn restart(self, sample: u64, tick: u32) -> Self {
         Self { level: latency_level(sample), tick }
     }
 
-    /// With a measured latency: a peak counts in full, anything below by the time that passed.
-    pub(crate) fn observe(self, sample: Duration, tick: u32) -> Self {
-        let sample = nanos(sample);
+    /// With a measured latency in nanoseconds: a peak counts in full, anything below by the time that passed.
+    #[inline]
+    pub(crate) fn observe(self, sample: u64, tick: u32) -> Self {
+        let sample = sample.clamp(RANGE.0, RANGE.1);
         let sampled = level(sample);
         if sampled >= self.level {
             return Self { level: sampled, tick: self.later(tick) };
@@ -115,13 +126,13 @@ impl Estimate {
     }
 
     /// With a latency that is known to be at least `sample`: may rise, and goes on decaying.
-    pub(crate) fn raise(self, sample: Duration, tick: u32) -> Self {
-        let level = latency_level(sample).max(self.decayed(tick));
+    pub(crate) fn raise(self, sample: u64, tick: u32) -> Self {
+        let level = latency_level(sample).max(self.decayed(0, tick));
         Self { level, tick: self.later(tick) }
     }
 
     /// With an answer that tells nothing good: may rise, never falls, and does not decay for now.
-    pub(crate) fn hold(self, sample: Duration, tick: u32) -> Self {
+    pub(crate) fn hold(self, sample: u64, tick: u32) -> Self {
         Self { level: latency_level(sample).max(self.level), tick: self.later(tick) }
     }
 
@@ -141,8 +152,8 @@ impl Estimate {
 mod tests {
     use super::*;
 
-    fn ms(millis: u64) -> Duration {
-        Duration::from_millis(millis)
+    fn ms(millis: u64) -> u64 {
+        millis * 1_000_000
     }
 
     fn known(millis: u64, tick: u32) -> Estimate {
@@ -206,17 +217,17 @@ mod tests {
     #[test]
     fn latencies_come_back_to_a_millionth() {
         for nanos in [1_000_u64, 1_001, 50_000, 10_000_000, 5_000_000_000, 86_400_000_000_000] {
-            let back = number(latency_level(Duration::from_nanos(nanos)));
+            let back = number(latency_level(nanos));
             assert!(back.abs_diff(nanos) <= nanos / 500_000 + 1, "{nanos} ns became {back}");
         }
     }
 
     #[test]
     fn nothing_is_outside_the_range() {
-        let microsecond = latency_level(Duration::from_micros(1));
-        assert_eq!(latency_level(Duration::ZERO), microsecond);
+        let microsecond = latency_level(1_000);
+        assert_eq!(latency_level(0), microsecond);
         assert!(microsecond > 0);
-        assert_eq!(latency_level(Duration::MAX), latency_level(Duration::from_secs(86_400)));
+        assert_eq!(latency_level(nanos(Duration::MAX)), latency_level(ms(86_400_000)));
     }
 
     #[test]

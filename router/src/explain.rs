@@ -120,7 +120,7 @@ fn standing(
         in_flight: slot.cell.in_flight(),
         weight: registration.weight,
         priority: registration.priority,
-        cost_ms: match slot.cell.cost(pool, tick, slot.scale) {
+        cost_ms: match rank::cost(slot, pool, tick) {
             0 => 0.0,
             // May be beyond 64 bits.
             level => ((f64::from(level) / f64::from(OCTAVE)).exp2() / 1e3).round() / 1e3,

@@ -19,6 +19,8 @@ use self::cell::Cell;
 use self::pool::Pool;
 use crate::Config;
 
+const MILLISECOND: u64 = 1_000_000;
+
 fn at(seconds: u64) -> Instant {
     Instant::from_nanos(seconds * 1_000_000_000)
 }
@@ -33,7 +35,7 @@ fn cells<const N: usize>(percent: u8) -> (Arc<Pool>, [Arc<Cell>; N]) {
 }
 
 fn fail(cell: &Cell) {
-    cell.fail(Duration::ZERO, None, at(1));
+    cell.fail(0, 0, at(1));
 }
 
 /// The count is that of the unhealthy.
@@ -81,7 +83,7 @@ fn an_error_and_a_success_at_once_leave_a_true_count() {
         100,
         |_| {},
         |cells| fail(&cells[0]),
-        |cells| cells[0].succeed(Duration::from_millis(1), at(1)),
+        |cells| cells[0].succeed(MILLISECOND, at(1)),
         assert_true,
     );
 }
@@ -106,7 +108,7 @@ fn a_removed_server_leaves_no_trace_whatever_comes_with_it() {
         |cells: &[Arc<Cell>; 1]| fail(&cells[0]),
         |cells: &[Arc<Cell>; 1]| cells[0].mark_unhealthy(at(1)),
         |cells: &[Arc<Cell>; 1]| cells[0].mark_healthy(),
-        |cells: &[Arc<Cell>; 1]| cells[0].succeed(Duration::from_millis(1), at(1)),
+        |cells: &[Arc<Cell>; 1]| cells[0].succeed(MILLISECOND, at(1)),
     ] {
         for out in [false, true] {
             both::<1>(
@@ -142,8 +144,8 @@ fn of_two_answers_at_once_the_peak_counts() {
     both::<1>(
         100,
         |_| {},
-        |cells| cells[0].succeed(Duration::from_millis(9), at(1)),
-        |cells| cells[0].succeed(Duration::from_millis(1), at(1)),
+        |cells| cells[0].succeed(9 * MILLISECOND, at(1)),
+        |cells| cells[0].succeed(MILLISECOND, at(1)),
         |pool, cells| {
             let latency = cells[0].latency(pool.tick(at(1))).expect("known");
             assert!(latency.abs_diff(Duration::from_millis(9)) < Duration::from_micros(1));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use toolweir_core::Instant;
 
 use crate::Config;
-use crate::estimate::{Ticks, latency_level};
+use crate::estimate::{Ticks, latency_level, nanos};
 use crate::logarithm::level;
 
 use super::sync::{AtomicU32, Ordering};
@@ -19,7 +19,8 @@ pub(crate) struct Pool {
     tolerated_errors: u32,
     pause: Duration,
     pause_max: Duration,
-    penalty: Duration,
+    /// In nanoseconds.
+    penalty: u64,
     penalty_level: u32,
     /// The levels of one call and a few more.
     levels: [u32; LEVELS],
@@ -35,8 +36,8 @@ impl Pool {
             tolerated_errors: config.tolerated_errors,
             pause: config.pause,
             pause_max: config.pause_max,
-            penalty: config.failure_penalty,
-            penalty_level: latency_level(config.failure_penalty),
+            penalty: nanos(config.failure_penalty),
+            penalty_level: latency_level(nanos(config.failure_penalty)),
             levels: std::array::from_fn(|n| level(n as u64 + 1)),
             max_ejected_percent: u64::from(config.max_ejected_percent),
             ticks: Ticks::new(config.half_life),
@@ -45,6 +46,7 @@ impl Pool {
         }
     }
 
+    #[inline]
     pub(crate) fn tick(&self, now: Instant) -> u32 {
         self.ticks.at(now)
     }
@@ -53,8 +55,8 @@ impl Pool {
         errors <= self.tolerated_errors
     }
 
-    /// The least that a failure counts as.
-    pub(crate) fn penalty(&self) -> Duration {
+    /// The least that a failure counts as, in nanoseconds.
+    pub(crate) fn penalty(&self) -> u64 {
         self.penalty
     }
 
@@ -63,9 +65,10 @@ impl Pool {
         self.penalty_level
     }
 
-    /// The level of the number of calls that one more than `calls` would be.
+    /// The level of the number of calls that one more than `calls` would be; below zero, which happens for a moment
+    /// while two threads read each other, stands for none.
     #[inline]
-    pub(crate) fn level_after(&self, calls: u32) -> u32 {
+    pub(crate) fn level_after(&self, calls: i64) -> u32 {
         self.levels.get(calls as usize).copied().unwrap_or_else(|| large_level(calls))
     }
 
@@ -104,6 +107,6 @@ impl Pool {
 }
 
 #[cold]
-fn large_level(calls: u32) -> u32 {
-    level(u64::from(calls) + 1)
+fn large_level(calls: i64) -> u32 {
+    level(u64::try_from(calls).unwrap_or_default().min(u64::from(u32::MAX)) + 1)
 }

@@ -20,18 +20,28 @@ const CLASS_SHIFT: u32 = 62;
 const PRIORITY_SHIFT: u32 = 54;
 const TIE_BITS: u32 = 22;
 
+/// The bits of chance.
+const TIE: Key = (1 << TIE_BITS) - 1;
+
 /// What stays the same in the key of a healthy server of this priority.
 pub(crate) fn base(priority: u8) -> Key {
     HEALTHY | Key::from(priority) << PRIORITY_SHIFT
 }
 
-/// The same server's base, in another class.
-fn in_class(class: Key, base: Key) -> Key {
-    base ^ HEALTHY ^ class
+/// The same, weighted: with the level of one by the weight, so that only a cost has to be added.
+///
+/// The sum keeps the cost within its bits, because no weight is as far from 1 as the least latency is from nothing.
+pub(crate) fn weighted(base: Key, scale: i32) -> Key {
+    base.wrapping_add_signed(i64::from(scale) << TIE_BITS)
+}
+
+/// The key of the same healthy server, in another class.
+fn in_class(class: Key, healthy: Key) -> Key {
+    healthy ^ HEALTHY ^ class
 }
 
 fn key(base: Key, cost: u32, tie: u64) -> Key {
-    base | Key::from(cost) << TIE_BITS | tie & ((1 << TIE_BITS) - 1)
+    base | Key::from(cost) << TIE_BITS | tie & TIE
 }
 
 fn class(key: Key) -> Key {
@@ -97,35 +107,63 @@ impl<'t> Best<'t> {
 }
 
 /// Gives candidates their keys, and at most one of them a trial.
-struct Judge<'t> {
-    pool: &'t Pool,
-    now: Instant,
-    tick: u32,
+struct Judge<'r> {
+    request: &'r Request<'r>,
     ties: u64,
-    repeatable: bool,
     trial_given: bool,
 }
 
-impl<'t> Judge<'t> {
-    fn new(request: Request<'t>) -> Self {
-        let Request { pool, now, tick, random, repeatable, .. } = request;
-        Self { pool, now, tick, ties: mix(random), repeatable, trial_given: false }
+impl<'r> Judge<'r> {
+    #[inline]
+    fn new(request: &'r Request<'r>, places: usize) -> Self {
+        // Where two are drawn by the same bits, chance between equals must be another.
+        let ties = if places > SCANNED_MAX { mix(request.random) } else { request.random };
+        Self { request, ties, trial_given: false }
     }
 
     #[inline]
     fn key(&mut self, slot: &Slot) -> Key {
-        let cost = slot.cell.cost(self.pool, self.tick, slot.scale);
-        self.ties = self.ties.rotate_left(TIE_BITS) ^ u64::from(slot.id.get());
-        let base = if slot.cell.is_healthy() { slot.base } else { self.base_of_unhealthy(slot) };
-        key(base, cost, self.ties)
+        self.ties = self.ties.rotate_left(TURN);
+        let cost = slot.cell.cost(self.request.pool, self.request.tick);
+        let key = match cost {
+            Some(cost) if slot.cell.is_healthy() => with_cost(slot.weighted, cost),
+            _ => rare_key(slot, cost, self.request, &mut self.trial_given),
+        };
+        key | self.ties & TIE
     }
+}
 
-    #[cold]
-    fn base_of_unhealthy(&mut self, slot: &Slot) -> Key {
-        let is_trial = !self.trial_given && slot.cell.try_trial(self.now, self.repeatable);
-        self.trial_given |= is_trial;
-        in_class(if is_trial { TRIAL } else { UNHEALTHY }, slot.base)
+/// Odd, so that each of a few servers gets other bits of the same random number.
+const TURN: u32 = 23;
+
+#[inline]
+fn with_cost(weighted: Key, cost: u32) -> Key {
+    weighted.wrapping_add(Key::from(cost) << TIE_BITS)
+}
+
+/// The key of a server in a class, without chance.
+fn weigh(slot: &Slot, class: Key, cost: Option<u32>) -> Key {
+    cost.map_or_else(
+        || in_class(class, slot.base()),
+        |cost| in_class(class, with_cost(slot.weighted, cost)),
+    )
+}
+
+/// What one more call at this server costs, as a level, with its weight.
+pub(crate) fn cost(slot: &Slot, pool: &Pool, tick: u32) -> u32 {
+    (weigh(slot, HEALTHY, slot.cell.cost(pool, tick)) >> TIE_BITS) as u32
+}
+
+/// The key of a server that is unhealthy, or of which nothing is known.
+#[cold]
+#[inline(never)]
+fn rare_key(slot: &Slot, cost: Option<u32>, request: &Request<'_>, trial_given: &mut bool) -> Key {
+    if slot.cell.is_healthy() {
+        return weigh(slot, HEALTHY, cost);
     }
+    let is_trial = !*trial_given && slot.cell.try_trial(request.now, request.repeatable);
+    *trial_given |= is_trial;
+    weigh(slot, if is_trial { TRIAL } else { UNHEALTHY }, cost)
 }
 
 /// How a ranking is done.
@@ -145,21 +183,25 @@ pub(crate) struct Request<'t> {
 pub(crate) fn first<'t>(
     table: &'t Table,
     candidates: &Candidates<'_>,
-    request: Request<'t>,
+    request: &Request<'_>,
 ) -> Option<&'t Slot> {
     candidates.visit(table, First { request, scan_all: table.mixed_priorities })
 }
 
 /// Looks for one.
-struct First<'t> {
-    request: Request<'t>,
+///
+/// The request is handed on by reference: small parts of a struct that are written one by one and copied at once keep the
+/// processor waiting, for longer than the look at a server takes.
+#[derive(Clone, Copy)]
+struct First<'r> {
+    request: &'r Request<'r>,
     scan_all: bool,
 }
 
 /// So many of a key's last bits say at which place it was found.
 const PLACE: Key = SCANNED_MAX as Key - 1;
 
-impl<'t> Look<'t> for First<'t> {
+impl<'t> Look<'t> for First<'_> {
     type Found = Option<&'t Slot>;
 
     #[inline]
@@ -169,29 +211,55 @@ impl<'t> Look<'t> for First<'t> {
         sparse: bool,
         get: impl Fn(usize) -> Option<&'t Slot>,
     ) -> Option<&'t Slot> {
-        let mut judge = Judge::new(self.request);
-        if places <= SCANNED_MAX {
-            // The least of numbers needs no branch, which nobody could predict: the place stands in the key itself.
-            let mut best = NOBODY;
-            for place in 0..places {
-                if let Some(slot) = get(place) {
-                    best = best.min(judge.key(slot) & !PLACE | place as u64);
-                }
-            }
-            return get((best & PLACE) as usize).filter(|_| best != NOBODY);
+        if places > SCANNED_MAX {
+            return self.of_many(places, sparse, get);
         }
+        // The least of numbers needs no branch, which nobody could predict: the place stands in the key itself.
+        let mut judge = Judge::new(self.request, places);
+        let mut best = NOBODY;
+        for place in 0..places {
+            if let Some(slot) = get(place) {
+                best = best.min(judge.key(slot) & !PLACE | place as u64);
+            }
+        }
+        if best == NOBODY { None } else { get((best & PLACE) as usize) }
+    }
+}
+
+impl First<'_> {
+    /// The better of two, unless one must look at all.
+    #[inline]
+    fn of_many<'t>(
+        self,
+        places: usize,
+        sparse: bool,
+        get: impl Fn(usize) -> Option<&'t Slot>,
+    ) -> Option<&'t Slot> {
         if !sparse && !self.scan_all {
             let (one, other) = two(self.request.random, places);
-            let keyed = |judge: &mut Judge, place| get(place).map(|slot| (judge.key(slot), slot));
-            if let (Some(one), Some(other)) = (keyed(&mut judge, one), keyed(&mut judge, other)) {
-                let (key, slot) = if one.0 <= other.0 { one } else { other };
+            if let (Some(one), Some(other)) = (get(one), get(other)) {
+                let mut judge = Judge::new(self.request, places);
+                let (one_key, other_key) = (judge.key(one), judge.key(other));
+                let (key, slot) =
+                    if one_key <= other_key { (one_key, one) } else { (other_key, other) };
                 if class(key) < UNHEALTHY {
                     return Some(slot);
                 }
             }
         }
-        let request = Request { want: 1, ..self.request };
-        Cheapest { request, scan_all: self.scan_all }.at(places, sparse, get).first()
+        self.of_all(places, sparse, get)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn of_all<'t>(
+        self,
+        places: usize,
+        sparse: bool,
+        get: impl Fn(usize) -> Option<&'t Slot>,
+    ) -> Option<&'t Slot> {
+        let request = Request { want: 1, ..*self.request };
+        Cheapest { request: &request, scan_all: self.scan_all }.at(places, sparse, get).first()
     }
 }
 
@@ -206,23 +274,23 @@ fn two(random: u64, places: usize) -> (usize, usize) {
 pub(crate) fn rank<'t>(
     table: &'t Table,
     candidates: &Candidates<'_>,
-    request: Request<'t>,
+    request: &Request<'_>,
 ) -> Best<'t> {
     candidates.visit(table, Cheapest { request, scan_all: table.mixed_priorities })
 }
 
 /// Looks for the healthiest and cheapest.
-struct Cheapest<'t> {
-    request: Request<'t>,
+struct Cheapest<'r> {
+    request: &'r Request<'r>,
     scan_all: bool,
 }
 
-impl<'t> Look<'t> for Cheapest<'t> {
+impl<'t> Look<'t> for Cheapest<'_> {
     type Found = Best<'t>;
 
     fn at(self, places: usize, sparse: bool, get: impl Fn(usize) -> Option<&'t Slot>) -> Best<'t> {
-        let Request { random, want, .. } = self.request;
-        let mut judge = Judge::new(self.request);
+        let Request { random, want, .. } = *self.request;
+        let mut judge = Judge::new(self.request, places);
         let mut best = Best::new();
         if places <= SCANNED_MAX || sparse || self.scan_all {
             (0..places).filter_map(get).for_each(|slot| best.offer(judge.key(slot), slot));
@@ -256,9 +324,9 @@ impl<'t> Look<'t> for Cheapest<'t> {
     }
 }
 
-/// Where a server stands that is given no trial.
-fn standing_base(slot: &Slot) -> Key {
-    if slot.cell.is_healthy() { slot.base } else { in_class(UNHEALTHY, slot.base) }
+/// The class of a server that is given no trial.
+fn class_of(slot: &Slot) -> Key {
+    if slot.cell.is_healthy() { HEALTHY } else { UNHEALTHY }
 }
 
 /// The order of `candidates` for a sticky key (weighted rendezvous hashing): it depends on the key, the names and
@@ -291,8 +359,8 @@ impl<'t> Look<'t> for Nearest {
             let draw = (-unit.ln() / f64::from(slot.registration().weight)).abs() as f32;
             // The bits of floats that are not negative order as the floats do.
             let draw = draw.to_bits();
-            best.offer(key(standing_base(slot), draw, drawn), slot);
-            let anyway = key(slot.base, draw, drawn);
+            best.offer(key(in_class(class_of(slot), slot.base()), draw, drawn), slot);
+            let anyway = key(slot.base(), draw, drawn);
             if home.is_none_or(|(held, _)| anyway < held) {
                 home = Some((anyway, slot));
             }
@@ -327,8 +395,7 @@ impl<'t> Look<'t> for Standing<'t> {
 
     fn at(self, places: usize, _: bool, get: impl Fn(usize) -> Option<&'t Slot>) -> Self::Found {
         let keyed = |slot: &'t Slot| {
-            let cost = slot.cell.cost(self.pool, self.tick, slot.scale);
-            (key(standing_base(slot), cost, 0), slot)
+            (weigh(slot, class_of(slot), slot.cell.cost(self.pool, self.tick)), slot)
         };
         let mut slots: Vec<(Key, &Slot)> = (0..places).filter_map(get).map(keyed).collect();
         slots.sort_by_key(|(key, slot)| (*key, slot.id));

@@ -15,7 +15,7 @@ use crate::pool::Pool;
 use crate::random::Random;
 use crate::rank::{self, Request};
 use crate::registration::{Registration, sorted};
-use crate::table::{Candidates, Slot, Table};
+use crate::table::{Candidates, Slot, Table, Wanted};
 use crate::{Config, InvalidConfig, Routes};
 
 /// Ranks the servers that can answer a request.
@@ -151,10 +151,11 @@ impl Router {
     /// Builds the next table from a copy of this one and puts it in place.
     fn change(&self, change: impl FnOnce(&mut Vec<Slot>, &mut u32)) {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut slots = self.table.load().slots().to_vec();
+        let table = self.table.load();
+        let mut slots = table.slots().to_vec();
         change(&mut slots, &mut next);
         self.pool.resize(slots.len());
-        self.table.store(Arc::new(Table::new(slots)));
+        self.table.store(Arc::new(Table::new(slots, table.version + 1)));
     }
 
     /// How many servers are registered.
@@ -197,7 +198,8 @@ impl Router {
     #[must_use]
     pub fn capable_at<C: AsRef<str>>(&self, capabilities: &[C], now: Instant) -> Vec<ServerId> {
         let table = self.table.load();
-        let candidates = table.having(capabilities);
+        let wanted = table.resolve(capabilities);
+        let candidates = table.having(&wanted);
         let standing = rank::standing(&table, &candidates, &self.pool, self.pool.tick(now));
         standing.into_iter().map(|slot| slot.id).collect()
     }
@@ -213,7 +215,8 @@ impl Router {
     #[must_use]
     pub fn rank_at<C: AsRef<str>>(&self, capabilities: &[C], now: Instant) -> Ranked {
         let table = self.table.load();
-        rank::rank(&table, &table.having(capabilities), self.request(now, RANKED_MAX)).ranked()
+        let wanted = table.resolve(capabilities);
+        rank::rank(&table, &table.having(&wanted), &self.request(now, RANKED_MAX)).ranked()
     }
 
     /// [`rank`](Self::rank), or what is missing.
@@ -257,7 +260,7 @@ impl Router {
     #[must_use]
     pub fn rank_among_at(&self, among: &[ServerId], now: Instant) -> Ranked {
         let table = self.table.load();
-        rank::rank(&table, &Candidates::Ids(among), self.request(now, RANKED_MAX)).ranked()
+        rank::rank(&table, &Candidates::Ids(among), &self.request(now, RANKED_MAX)).ranked()
     }
 
     /// [`rank_among_at`](Self::rank_among_at) for a call that cannot simply be sent again where it fails: such a
@@ -265,7 +268,7 @@ impl Router {
     pub(crate) fn rank_once_at(&self, among: &[ServerId], now: Instant) -> Ranked {
         let table = self.table.load();
         let request = Request { repeatable: false, ..self.request(now, RANKED_MAX) };
-        rank::rank(&table, &Candidates::Ids(among), request).ranked()
+        rank::rank(&table, &Candidates::Ids(among), &request).ranked()
     }
 
     /// [`rank`](Self::rank), with the same server first for the same key for as long as it is healthy
@@ -285,7 +288,8 @@ impl Router {
         now: Instant,
     ) -> Ranked {
         let table = self.table.load();
-        rank::rank_sticky(&table, &table.having(capabilities), hash::text(key), now).ranked()
+        let wanted = table.resolve(capabilities);
+        rank::rank_sticky(&table, &table.having(&wanted), hash::text(key), now).ranked()
     }
 
     /// Begins a call at the best server that has all of these capabilities; `None` where there is none.
@@ -297,17 +301,14 @@ impl Router {
     /// [`pick`](Self::pick) at `now`.
     #[must_use]
     pub fn pick_at<C: AsRef<str>>(&self, capabilities: &[C], now: Instant) -> Option<Attempt> {
-        self.pick_in(&self.table.load(), capabilities, now)
+        let table = self.table.load();
+        self.pick_in(&table, &table.resolve(capabilities), now)
     }
 
     /// A pick among the servers of this table.
-    pub(crate) fn pick_in<C: AsRef<str>>(
-        &self,
-        table: &Table,
-        capabilities: &[C],
-        now: Instant,
-    ) -> Option<Attempt> {
-        let first = rank::first(table, &table.having(capabilities), self.request(now, 1));
+    #[inline]
+    pub(crate) fn pick_in(&self, table: &Table, wanted: &Wanted, now: Instant) -> Option<Attempt> {
+        let first = rank::first(table, &table.having(wanted), &self.request(now, 1));
         first.map(|slot| Attempt::new(slot.id, Arc::clone(&slot.cell), now))
     }
 
@@ -407,7 +408,8 @@ impl Router {
     #[must_use]
     pub fn explain_at<C: AsRef<str>>(&self, capabilities: &[C], now: Instant) -> Explanation {
         let table = self.table.load();
-        let candidates = table.having(capabilities);
+        let wanted = table.resolve(capabilities);
+        let candidates = table.having(&wanted);
         explain::explain(&table, &candidates, owned(capabilities), &self.pool, now)
     }
 
@@ -419,6 +421,7 @@ impl Router {
         explain::explain(&table, &candidates, Vec::new(), &self.pool, now)
     }
 
+    #[inline]
     fn request(&self, now: Instant, want: usize) -> Request<'_> {
         Request {
             pool: &self.pool,

@@ -4,6 +4,7 @@ use toolweir_core::{Call, Event, Instant, Observer, Ranked, Select, ServerId};
 
 use crate::Router;
 use crate::cell::Cell;
+use crate::estimate::nanos;
 
 impl Select for Router {
     fn rank(&self, call: &Call, among: &[ServerId], now: Instant) -> Ranked {
@@ -24,9 +25,10 @@ impl Observer for Router {
             }
             Event::CallEnd(end) => {
                 let allowed = end.call.deadline.map(|deadline| deadline - (now - end.elapsed));
+                let (elapsed, allowed) = (nanos(end.elapsed), nanos(allowed.unwrap_or_default()));
                 self.with_cell(end.server.id, |cell| {
                     cell.end_heard();
-                    cell.learn(&end.outcome, end.elapsed, allowed, now);
+                    cell.learn(&end.outcome, elapsed, allowed, now);
                 });
             }
             Event::Health { server, healthy: true, .. } => {

@@ -26,6 +26,8 @@ pub(crate) struct Table {
     bits: HashMap<Arc<str>, usize, Folding>,
     /// Whether priorities differ, so that a random choice would be among the wrong ones.
     pub(crate) mixed_priorities: bool,
+    /// Of all tables of one router, no two have the same.
+    pub(crate) version: u64,
 }
 
 /// One server in a [`Table`]: what every ranking looks at, half a cache line.
@@ -33,10 +35,8 @@ pub(crate) struct Table {
 #[repr(align(32))]
 pub(crate) struct Slot {
     pub(crate) id: ServerId,
-    /// The level of one by the weight, to be added to a cost.
-    pub(crate) scale: i32,
-    /// Its key as far as it stays the same: that of a healthy server of this priority.
-    pub(crate) base: Key,
+    /// Its key while it is healthy, as far as it stays the same: a cost is to be added.
+    pub(crate) weighted: Key,
     /// Survives changes of the table.
     pub(crate) cell: Held,
     named: Arc<Named>,
@@ -64,12 +64,17 @@ impl Slot {
     pub(crate) fn new(id: ServerId, registration: Registration, cell: Held) -> Self {
         let scale = -(f64::from(registration.weight).log2() * f64::from(OCTAVE)).round() as i32;
         let hash = hash::text(&registration.name);
-        let base = rank::base(registration.priority);
-        Self { id, scale, base, cell, named: Arc::new(Named { registration, hash }) }
+        let weighted = rank::weighted(rank::base(registration.priority), scale);
+        Self { id, weighted, cell, named: Arc::new(Named { registration, hash }) }
     }
 
     pub(crate) fn registration(&self) -> &Registration {
         &self.named.registration
+    }
+
+    /// Its key without weight and cost, while it is healthy.
+    pub(crate) fn base(&self) -> Key {
+        rank::base(self.registration().priority)
     }
 
     /// Hash of the name, for sticky keys.
@@ -80,7 +85,7 @@ impl Slot {
 
 impl Table {
     /// A table of `slots`, which stand by ascending id.
-    pub(crate) fn new(slots: Vec<Slot>) -> Self {
+    pub(crate) fn new(slots: Vec<Slot>, version: u64) -> Self {
         let mut positions = HashMap::with_capacity_and_hasher(slots.len(), Folding::default());
         let mut having: Vec<Having> = Vec::new();
         let mut bits: HashMap<Arc<str>, usize, Folding> = HashMap::default();
@@ -97,9 +102,9 @@ impl Table {
                 able.insert(bit);
             }
         }
-        let mixed_priorities = slots.windows(2).any(|pair| pair[0].base != pair[1].base);
+        let mixed_priorities = slots.windows(2).any(|pair| pair[0].base() != pair[1].base());
         let (slots, capabilities) = (slots.into(), capabilities.into());
-        Self { slots, capabilities, positions, having, bits, mixed_priorities }
+        Self { slots, capabilities, positions, having, bits, mixed_priorities, version }
     }
 
     pub(crate) fn slots(&self) -> &[Slot] {
@@ -129,29 +134,52 @@ impl Table {
         }
     }
 
-    /// The servers that have all of `required`.
-    pub(crate) fn having<C: AsRef<str>>(&self, required: &[C]) -> Candidates<'_> {
-        if let [capability] = required {
-            let bit = self.bit(capability.as_ref());
-            let at: &[u32] = bit.map_or(&[], |bit| &self.having[bit].at);
-            // Where all have it, their positions say nothing.
-            let all = at.len() == self.slots.len();
-            return if all { Candidates::All } else { Candidates::At(at) };
-        }
+    /// What these names mean in this table.
+    pub(crate) fn resolve<C: AsRef<str>>(&self, required: &[C]) -> Wanted {
         let mut wanted = Bits::default();
-        let mut rarest: Option<&Having> = None;
+        let mut rarest: Option<usize> = None;
+        let servers = |bit: usize| self.having[bit].at.len();
         for capability in required {
             let Some(bit) = self.bit(capability.as_ref()) else {
-                return Candidates::At(&[]);
+                return Wanted::Nobody;
             };
-            let having = &self.having[bit];
             wanted.insert(bit);
-            if rarest.is_none_or(|rarest| having.at.len() < rarest.at.len()) {
-                rarest = Some(having);
+            if rarest.is_none_or(|rarest| servers(bit) < servers(rarest)) {
+                rarest = Some(bit);
             }
         }
-        rarest.map_or(Candidates::All, |rarest| Candidates::Filtered(&rarest.at, wanted))
+        match (rarest, required) {
+            (None, _) => Wanted::All,
+            // Where all have it, their positions say nothing.
+            (Some(bit), [_]) if servers(bit) == self.slots.len() => Wanted::All,
+            (Some(bit), [_]) => Wanted::One(bit),
+            (Some(bit), _) => Wanted::Several(bit, wanted),
+        }
     }
+
+    /// The servers that have what is wanted; `wanted` was resolved in this table.
+    #[inline]
+    pub(crate) fn having<'a>(&'a self, wanted: &'a Wanted) -> Candidates<'a> {
+        match wanted {
+            Wanted::All => Candidates::All,
+            Wanted::One(bit) => Candidates::At(&self.having[*bit].at),
+            Wanted::Several(rarest, bits) => Candidates::Filtered(&self.having[*rarest].at, bits),
+            Wanted::Nobody => Candidates::At(&[]),
+        }
+    }
+}
+
+/// Capabilities as one table numbers them.
+#[derive(Clone, Debug)]
+pub(crate) enum Wanted {
+    /// None, or one that every server has.
+    All,
+    /// One.
+    One(usize),
+    /// All of these; the first number is that of which the fewest servers have.
+    Several(usize, Bits),
+    /// One that no server has.
+    Nobody,
 }
 
 /// The servers that one ranking is among. Some of the places may be empty.
@@ -162,7 +190,7 @@ pub(crate) enum Candidates<'a> {
     /// The servers at these positions.
     At(&'a [u32]),
     /// Those of the positions that have all these capabilities.
-    Filtered(&'a [u32], Bits),
+    Filtered(&'a [u32], &'a Bits),
     /// The servers of these ids, as far as they are still registered.
     Ids(&'a [ServerId]),
 }
