@@ -67,6 +67,15 @@ mod tests {
     }
 
     #[test]
+    fn the_numbers_are_those_of_splitmix64() {
+        let mut cooldown = Cooldown::new(0);
+        // The first of the published generator, seeded with zero.
+        for number in [0xE220_A839_7B1D_CDAF_u64, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F] {
+            assert_eq!(cooldown.unit(), (number >> 11) as f64 / (1_u64 << 53) as f64);
+        }
+    }
+
+    #[test]
     fn survives_any_number_of_steps() {
         let mut cooldown = Cooldown::new(1);
         cooldown.step = i32::MAX;

@@ -150,7 +150,7 @@ impl Machine {
     }
 
     /// The refusal that needs no lock: nothing is to change.
-    fn refuse_at_once(&self, now: Instant) -> Option<Refused> {
+    pub(crate) fn refuse_at_once(&self, now: Instant) -> Option<Refused> {
         let word = self.word();
         let left = self.until.load(Ordering::Acquire).saturating_sub(now.as_nanos());
         let waits = left > 0 && left <= self.length.load(Ordering::Acquire);
