@@ -10,7 +10,8 @@ mod config;
 mod engine;
 mod guard;
 mod keyed;
-#[cfg(all(test, feature = "loom"))]
+#[cfg(test)]
+#[cfg(feature = "loom")]
 #[expect(dead_code, reason = "the schedules need only a part of the engine's second copy")]
 mod loom_engine;
 mod permit;

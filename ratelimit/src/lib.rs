@@ -18,7 +18,8 @@ mod gate;
 mod gate_config;
 mod limiter;
 mod line;
-#[cfg(all(test, feature = "loom"))]
+#[cfg(test)]
+#[cfg(feature = "loom")]
 #[expect(dead_code, reason = "the schedules need only a part of the second copy")]
 mod loom_shared;
 mod rate;

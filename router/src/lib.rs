@@ -16,7 +16,8 @@ mod routes;
 
 mod cell;
 mod estimate;
-#[cfg(all(test, feature = "loom"))]
+#[cfg(test)]
+#[cfg(feature = "loom")]
 #[expect(dead_code, reason = "the schedules need only a part of the second copy")]
 mod loom_cell;
 mod pool;

@@ -130,7 +130,8 @@ impl Stripe {
 }
 
 // Not on loom's atomics, which work only inside of a schedule.
-#[cfg(all(test, not(feature = "loom")))]
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
 mod tests {
     use super::*;
 

@@ -6,7 +6,8 @@
 mod calls;
 mod cooldown;
 mod machine;
-#[cfg(all(test, not(feature = "loom")))]
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
 mod machine_tests;
 mod outbox;
 mod settings;

@@ -150,7 +150,8 @@ impl TimeTally {
 }
 
 // Not on loom's atomics, which work only inside of a schedule.
-#[cfg(all(test, not(feature = "loom")))]
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
 mod tests {
     use super::*;
 
