@@ -2,6 +2,7 @@
 
 mod page;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -43,7 +44,8 @@ const TIMEOUT_SECONDS: &str = "120";
 /// Which crates.
 ///
 /// Needs cargo-mutants (`cargo install cargo-mutants --locked`) and cargo-nextest. It takes some ten seconds a mutant. Each crate's
-/// section of docs/MUTANTS.md is rewritten; what stands there of why a survivor survives is kept as long as it does.
+/// section of docs/MUTANTS.md is rewritten; what stands there of why a survivor survives is kept as long as it does. After more
+/// tests were written, `--again` tries the survivors alone.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The crates' folders; all of them where none is named
@@ -52,6 +54,9 @@ pub(crate) struct Options {
     /// Only mutants whose name matches; the page stays as it is
     #[arg(long, value_name = "REGEX")]
     filter: Option<String>,
+    /// Only what was not caught the last time; what was caught then counts as caught
+    #[arg(long, conflicts_with = "filter")]
+    again: bool,
     /// Mutants at once, each with a build of its own
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: u32,
@@ -72,6 +77,23 @@ struct Tally {
 }
 
 impl Tally {
+    fn of(outcomes: &Outcomes) -> Result<Self, Failure> {
+        let mut tally = Self::default();
+        for (name, summary) in outcomes {
+            match summary.as_str() {
+                "CaughtMutant" => tally.caught += 1,
+                "Timeout" => tally.timed_out += 1,
+                "Unviable" => tally.unviable += 1,
+                "MissedMutant" => {
+                    tally.missed.push(without_place(name));
+                    tally.missed_at.push(name.clone());
+                }
+                other => return Err(format!("{name}: {other}").into()),
+            }
+        }
+        Ok(tally)
+    }
+
     fn share(&self) -> f64 {
         let caught = self.caught + self.timed_out;
         caught as f64 / ((caught + self.missed.len()).max(1)) as f64
@@ -96,12 +118,20 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool, Fail
         fs::create_dir_all(&output)?;
         let command = command(subject, &output, options);
         eprintln!("\n== {command}");
+        let known = output.join("known.json");
+        let mut outcomes =
+            if options.again { former(&known, subject)? } else { Outcomes::default() };
         // Its status says that some survived, too: what counts is what it wrote.
-        let outcomes = output.join("mutants.out").join("outcomes.json");
-        let _ = fs::remove_file(&outcomes);
+        let written = output.join("mutants.out").join("outcomes.json");
+        let _ = fs::remove_file(&written);
         command.run(&workspace.root)?;
-        let text = fs::read_to_string(&outcomes).map_err(|_| format!("`{command}` failed"))?;
-        let tally = read(&text)?;
+        let text = fs::read_to_string(&written).map_err(|_| format!("`{command}` failed"))?;
+        outcomes.extend(read(&text)?);
+        let tally = Tally::of(&outcomes)?;
+        if options.filter.is_none() {
+            whole(&outcomes, subject, workspace)?;
+            fs::write(known, serde_json::to_vec(&outcomes)?)?;
+        }
         for missed in &tally.missed_at {
             println!("missed: {missed}");
         }
@@ -144,26 +174,57 @@ fn cells(subject: &Subject, tally: &Tally) -> Vec<String> {
     ]
 }
 
-fn command(subject: &Subject, output: &Path, options: &Options) -> Cargo {
+/// What was seen of a crate's mutants, by their names with the place: caught, missed, and so on.
+type Outcomes = BTreeMap<String, String>;
+
+/// What was decided the last time. What survived then, or took too long, is tried again.
+fn former(known: &Path, subject: &Subject) -> Result<Outcomes, Failure> {
+    let text = fs::read(known).map_err(|_| {
+        format!("{0} was not run through yet: cargo xtask mutants {0}", subject.folder)
+    })?;
+    let mut outcomes: Outcomes = serde_json::from_slice(&text)?;
+    outcomes.retain(|_, summary| ["CaughtMutant", "Unviable"].contains(&summary.as_str()));
+    Ok(outcomes)
+}
+
+/// Makes sure that no mutant is counted that is none any more, and none is forgotten.
+fn whole(outcomes: &Outcomes, subject: &Subject, workspace: &Workspace) -> Result<(), Failure> {
+    let listed = narrowed(Cargo::new("mutants --list"), subject).output(&workspace.root)?;
+    if listed.lines().count() == outcomes.len() {
+        return Ok(());
+    }
+    Err(format!(
+        "{0}'s files have changed since the last run: cargo xtask mutants {0}, without --again",
+        subject.folder
+    )
+    .into())
+}
+
+/// Tells cargo-mutants which files are meant.
+fn narrowed(command: Cargo, subject: &Subject) -> Cargo {
     let Subject { folder, features, files } = subject;
-    let mut command = Cargo::new("mutants --no-shuffle --colors never --test-tool nextest")
-        .arg("--package")
-        .arg(format!("toolweir-{folder}"))
-        .arg("--timeout")
-        .arg(TIMEOUT_SECONDS)
-        .arg("--jobs")
-        .arg(options.jobs.to_string())
-        .arg("--output")
-        .arg(output.display().to_string())
-        // What is printed for people decides nothing.
-        .arg("--exclude-re")
-        .arg("impl fmt::");
+    let mut command = command.arg("--package").arg(format!("toolweir-{folder}"));
+    // What is printed for people decides nothing.
+    command = command.arg("--exclude-re").arg("impl fmt::");
     if !features.is_empty() {
         command = command.arg("--features").arg(*features);
     }
     for file in *files {
         command = command.arg("--file").arg(format!("{folder}/src/{file}.rs"));
     }
+    command
+}
+
+fn command(subject: &Subject, output: &Path, options: &Options) -> Cargo {
+    let command = Cargo::new("mutants --no-shuffle --colors never --test-tool nextest")
+        .arg("--timeout")
+        .arg(TIMEOUT_SECONDS)
+        .arg("--jobs")
+        .arg(options.jobs.to_string())
+        .arg("--output")
+        .arg(output.display().to_string());
+    let command = narrowed(command, subject);
+    let command = if options.again { command.arg("--iterate") } else { command };
     match &options.filter {
         Some(filter) => command.arg("--re").arg(filter),
         None => command,
@@ -172,7 +233,7 @@ fn command(subject: &Subject, output: &Path, options: &Options) -> Cargo {
 
 /// cargo-mutants' `outcomes.json`, as far as it is read.
 #[derive(Debug, Deserialize)]
-struct Outcomes {
+struct Written {
     outcomes: Vec<Outcome>,
 }
 
@@ -199,30 +260,21 @@ struct Mutant {
     name: String,
 }
 
-fn read(text: &str) -> Result<Tally, Failure> {
-    let outcomes: Outcomes = serde_json::from_str(text)?;
-    let mut tally = Tally::default();
-    for outcome in outcomes.outcomes {
-        let Scenario::Mutant { mutant } = outcome.scenario else {
-            if let Scenario::Baseline(name) = outcome.scenario
-                && outcome.summary != "Success"
-            {
+fn read(text: &str) -> Result<Outcomes, Failure> {
+    let written: Written = serde_json::from_str(text)?;
+    let mut outcomes = Outcomes::new();
+    for Outcome { scenario, summary } in written.outcomes {
+        match scenario {
+            Scenario::Mutant { mutant } => {
+                outcomes.insert(mutant.name, summary);
+            }
+            Scenario::Baseline(name) if summary != "Success" => {
                 return Err(format!("{name}: the tests fail without any mutant").into());
             }
-            continue;
-        };
-        match outcome.summary.as_str() {
-            "CaughtMutant" => tally.caught += 1,
-            "Timeout" => tally.timed_out += 1,
-            "Unviable" => tally.unviable += 1,
-            "MissedMutant" => {
-                tally.missed.push(without_place(&mutant.name));
-                tally.missed_at.push(mutant.name);
-            }
-            other => return Err(format!("{}: {other}", mutant.name).into()),
+            Scenario::Baseline(_) => {}
         }
     }
-    Ok(tally)
+    Ok(outcomes)
 }
 
 /// The mutant's name without its line and column, which move with every edit.
@@ -254,7 +306,7 @@ mod tests {
             one("b/src/a.rs:2:2: replace f -> u64 with 1", "Timeout"),
             one("b/src/a.rs:2:2: replace f -> u64 with Default::default()", "Unviable"),
         );
-        let tally = read(&text).expect("it parses");
+        let tally = Tally::of(&read(&text).expect("it parses")).expect("all are known");
         assert_eq!(tally.missed, ["b/src/a.rs: replace + with * in f"]);
         assert_eq!((tally.caught, tally.timed_out, tally.unviable), (1, 1, 1));
         assert!((tally.share() - 2.0 / 3.0).abs() < 1e-9);
