@@ -45,11 +45,19 @@ where
     let mut connection =
         Connection { front: front.clone(), session, outbox: outbox.clone(), calls: JoinSet::new() };
     let read = tokio::select! {
-        written = &mut writing => return written,
-        read = connection.run(reader) => read,
+        written = &mut writing => Err(written),
+        read = connection.run(reader) => Ok(read),
     };
-    outbox.end();
-    let written = writing.await;
+    let (read, written) = match read {
+        Ok(read) => {
+            outbox.end();
+            (read, writing.await)
+        }
+        Err(written) => {
+            connection.give_up().await;
+            (Ok(()), written)
+        }
+    };
     front.tasks.close();
     let _ = tokio::time::timeout(limits.drain, front.tasks.wait()).await;
     read.and(written)
@@ -124,13 +132,19 @@ impl Connection {
         self.front.closing.cancel(); // ends listen streams
         self.session.close_asks(); // nobody answers any more
         let calls = async { while self.calls.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.front.service.limits.drain, calls).await.is_err() {
-            self.calls.shutdown().await;
-        }
+        let _ = tokio::time::timeout(self.front.service.limits.drain, calls).await;
+        self.give_up().await;
+        read
+    }
+
+    /// Ends what still runs, and gives up what the client was subscribed to.
+    async fn give_up(&mut self) {
+        self.front.closing.cancel();
+        self.session.close_asks();
+        self.calls.shutdown().await;
         if let Some(session) = self.front.hub.remove(&self.session.id) {
             self.front.end(&session);
         }
-        read
     }
 
     async fn line(&mut self, line: Line) {

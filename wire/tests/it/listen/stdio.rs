@@ -13,6 +13,7 @@ use toolweir_wire::{Limits, Service, serve_stdio};
 
 use super::server::{Scripted, progress};
 use super::{initialize, modern, modern_with, tool, within};
+use crate::peer::client::LineClient;
 
 /// A client at the other end.
 pub(super) struct Client {
@@ -314,6 +315,36 @@ async fn a_listen_stream_is_acknowledged_once_its_subscriptions_are_taken() {
     client.server.say(Method::RESOURCE_UPDATED, updated());
     assert_eq!(client.next().await.unwrap()["method"], "notifications/resources/updated");
     client.close().await;
+}
+
+/// The end of its stream could not be written to a client that had gone with both of its pipes: that ended the connection
+/// at once, and the server went on telling of what nobody listened for.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_all_at_once_leaves_no_subscription_behind() {
+    let listen = r#""notifications":{"resourceSubscriptions":["test://a"]}"#;
+    let subscribe =
+        r#"{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{"uri":"test://a"}}"#;
+    for round in 0..10 {
+        let server = Scripted::new();
+        let (mut client, input, output) = LineClient::pair();
+        let serving = tokio::spawn(serve_stdio(Service::new(server.clone()), input, output));
+        let first = match round % 2 {
+            0 => modern("1", "subscriptions/listen", listen),
+            _ => subscribe.to_owned(),
+        };
+        for line in [&initialize("2025-11-25", "{}"), &first] {
+            client.send(line).await;
+            client.next().await.unwrap();
+        }
+        client.send(&modern_tool("2", "hold", "{}", "")).await;
+        server.holds(1).await;
+        drop(client);
+        server.release.notify_one(); // its answer finds nobody, nor does the end of the stream
+        let _ = within(serving).await.unwrap(); // tells whether anything could not be written
+        server.has_seen("resources/unsubscribe", Some("test://a")).await;
+        server.holds(0).await;
+        assert_eq!(Arc::strong_count(&server), 1, "something still holds the server");
+    }
 }
 
 #[tokio::test(start_paused = true)]
