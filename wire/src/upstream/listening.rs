@@ -202,7 +202,7 @@ fn tell_changed(subscribers: &Subscribers, info: &ServerInfo) {
         ("resources", Method::RESOURCES_CHANGED),
     ] {
         if info.capabilities.member(list).is_some() {
-            subscribers.tell(&ServerMessage::Notification(Notification::new(method, None)));
+            subscribers.tell(ServerMessage::Notification(Notification::new(method, None)));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod bridge;
 mod child;
+mod crossing;
 mod handshake;
 mod http;
 mod keeper;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use toolweir_core::{Call, Error, InvalidJson, Kind, Method, RawJson};
 
+use super::crossing;
 use crate::message::{self, Id};
 use crate::version::{Era, MODERN, is_modern, meta, own_identity};
 
@@ -73,19 +74,8 @@ fn params(
                 Some(modern_meta(new_meta.as_ref().unwrap_or(&RawJson::EMPTY_OBJECT), call)?);
         }
         Era::Legacy => {
-            if let Some(meta) = &mut new_meta {
-                let reserved =
-                    [meta::VERSION, meta::CAPABILITIES, meta::CLIENT_INFO, meta::LOG_LEVEL];
-                let had_reserved = reserved.iter().any(|key| meta.member(key).is_some());
-                if had_reserved {
-                    *meta = reserved
-                        .iter()
-                        .fold(meta.edit(), |edit, key| edit.remove(*key))
-                        .finish()?;
-                    if meta.members().next().is_none() {
-                        new_meta = None;
-                    }
-                }
+            if let Some(meta) = new_meta.take() {
+                new_meta = crossing::legacy_meta(&meta)?;
             }
         }
     }

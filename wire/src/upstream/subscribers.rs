@@ -4,6 +4,8 @@ use std::sync::{Mutex, PoisonError, Weak};
 
 use toolweir_core::{ServerMessage, Subscriber};
 
+use super::crossing;
+
 /// Subscribers, held weakly; those that are gone are forgotten.
 #[derive(Default)]
 pub(super) struct Subscribers(Mutex<Vec<Weak<dyn Subscriber>>>);
@@ -16,7 +18,8 @@ impl Subscribers {
     }
 
     /// Tells all of them, outside the lock.
-    pub(super) fn tell(&self, message: &ServerMessage) {
+    pub(super) fn tell(&self, message: ServerMessage) {
+        let message = crossing::heard(message);
         let list = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for subscriber in list.iter().filter_map(Weak::upgrade) {
             super::guarded(|| subscriber.on_message(message.clone()));

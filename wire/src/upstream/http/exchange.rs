@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming as Body;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
-use toolweir_core::{Clock, Error, Kind, Method, RawJson, TokioClock};
+use toolweir_core::{Error, Kind, Method, RawJson};
 
 use super::session::Head;
 use super::{Endpoint, Remote, stream};
@@ -17,8 +17,6 @@ use crate::upstream::waiting::Origin;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const JSON_OR_EVENTS: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
-/// How long a client's user or model may take to answer a server's request.
-const REQUEST_PATIENCE: Duration = Duration::from_secs(600);
 
 /// A result, and the head of the response that brought it.
 pub(super) struct Answered {
@@ -230,43 +228,6 @@ fn read_answer(text: Bytes, depth: usize, id: u64) -> Option<(bool, Result<RawJs
         }
         _ => None,
     }
-}
-
-/// A legacy server asks something of the client whose call it works on.
-pub(super) fn asked(
-    remote: &Arc<Remote>,
-    head: &Head,
-    request: message::Request,
-    call: Option<(u64, Origin)>,
-) {
-    let message::Request { id, method, params } = request;
-    let asking = call.as_ref().map(|(call, _)| remote.waiting.asking(*call));
-    let peer = call.and_then(|(_, origin)| origin.peer);
-    let (remote_too, head) = (remote.clone(), head.without_call());
-    remote.aside(async move {
-        let _asking = asking;
-        let answer = match (&peer, method.as_str()) {
-            (_, "ping") => Ok(RawJson::EMPTY_OBJECT),
-            (Some(peer), "sampling/createMessage" | "elicitation/create" | "roots/list") => {
-                peer.request(method.clone(), params, TokioClock.now() + REQUEST_PATIENCE).await
-            }
-            (None, "sampling/createMessage" | "elicitation/create" | "roots/list") => {
-                Err(Error::new(Kind::InvalidRequest).message(
-                    "it cannot be told which client's call this belongs to: none, or several, have calls in flight (`isolate` in the gateway's configuration gives each client an instance of its own)",
-                ))
-            }
-            _ => Err(Error::new(Kind::NotFound)),
-        };
-        let bytes = match answer {
-            Ok(result) => message::response(Some(&id), Ok(&result)),
-            Err(error) => {
-                message::response(Some(&id), Err(&message::own_error(&error, &method, false)))
-            }
-        };
-        let posted =
-            tokio::time::timeout(remote_too.options.limits.write, post(&remote_too, &head, bytes));
-        let _ = posted.await; // a server that does not take the answer ends the call itself
-    });
 }
 
 /// A request that is not a call: what the handshake sends.

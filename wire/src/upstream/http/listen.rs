@@ -15,6 +15,7 @@ use toolweir_core::{Error, Method, Notification, ServerInfo, ServerMessage};
 
 use super::Remote;
 use super::exchange;
+use super::questions::asked;
 use super::session::{Head, Session};
 use crate::message::{self, Id, Incoming};
 use crate::sse;
@@ -69,9 +70,10 @@ impl Link {
             "notifications/progress" => {
                 progress_token(&notification).and_then(|id| waiting.origin(id))
             }
+            "notifications/cancelled" => return self.remote.questions.withdraw(&notification),
             _ if concerns_all(&notification.method) => {
                 let message = ServerMessage::Notification(notification);
-                return self.remote.subscribers.tell(&message);
+                return self.remote.subscribers.tell(message);
             }
             _ => waiting.sole_origin().map(|(_, origin)| origin),
         };
@@ -154,7 +156,7 @@ impl Listens for Link {
                     }
                     // It names no call, so it is the one's who alone has calls in flight.
                     Ok(Incoming::Request(request)) => {
-                        exchange::asked(remote, &self.head, request, remote.waiting.sole_origin());
+                        asked(remote, &self.head, request, remote.waiting.sole_origin());
                     }
                     _ => {}
                 }

@@ -3,6 +3,7 @@
 mod connector;
 mod exchange;
 mod listen;
+mod questions;
 mod session;
 mod sse;
 mod stream;
@@ -24,13 +25,14 @@ use toolweir_core::{
 
 use self::connector::HttpClient;
 use self::exchange::Failed;
+use self::questions::Questions;
 use self::session::Session;
 use super::keeper::Keeper;
 use super::source::Source;
 use super::subscribers::Subscribers;
 use super::waiting::{Origin, Waiting};
 use super::wishes::Wishes;
-use super::{Options, Owner, bridge, outgoing, parameters, until};
+use super::{Options, Owner, bridge, crossing, outgoing, parameters, until};
 use crate::message;
 use crate::mirrors::Mirrors;
 use crate::version::Era;
@@ -146,6 +148,8 @@ struct Remote {
     places: Semaphore,
     /// The calls in flight: whom a message may be for that names none of them.
     waiting: Arc<Waiting>,
+    /// What the server has asked and not been answered.
+    questions: Questions,
 }
 
 /// How many messages may be on their way beside the calls; a server can cause any number of them.
@@ -191,6 +195,7 @@ impl HttpServer {
             stop: CancellationToken::new(),
             places,
             waiting,
+            questions: Questions::default(),
         };
         Self(Arc::new(Inner { remote: Arc::new(remote), keeper: Keeper::new() }))
     }
@@ -366,7 +371,7 @@ impl Inner {
     fn lose(&self, session: &Session, error: &Error) {
         if self.keeper.lose(session, error) {
             tracing::warn!(server = &*self.remote.name, %error, "lost");
-            self.remote.subscribers.tell(&ServerMessage::Disconnected(error.clone()));
+            self.remote.subscribers.tell(ServerMessage::Disconnected(error.clone()));
         }
     }
 }
@@ -404,6 +409,7 @@ impl Server for HttpServer {
 
     async fn notify(&self, notification: Notification) {
         if let Some(session) = self.0.keeper.current() {
+            let notification = crossing::told(notification, session.era());
             let bytes = message::notification(&notification.method, notification.params.as_ref());
             session.post_aside(&self.0.remote, notification.method.as_str(), bytes);
         }

@@ -123,7 +123,7 @@ impl Session {
             // What a server says before there is a stream for it is lost, and it may ask something in the first call.
             let _ = tokio::time::timeout(STREAM_PATIENCE, begun.notified()).await;
         }
-        remote.subscribers.tell(&ServerMessage::Connected(info));
+        remote.subscribers.tell(ServerMessage::Connected(info));
         Ok(session)
     }
 

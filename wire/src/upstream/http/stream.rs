@@ -8,8 +8,9 @@ use hyper::body::Incoming as Body;
 use toolweir_core::{Error, Kind, Notification, RawJson, ServerMessage};
 
 use super::Remote;
-use super::exchange::{asked, collect, cut};
+use super::exchange::{collect, cut};
 use super::listen::{get, is_final, is_stream};
+use super::questions::asked;
 use super::session::Head;
 use crate::message::{self, Id, Incoming, Response};
 use crate::sse;
@@ -126,8 +127,9 @@ impl Reading<'_> {
     fn notified(&self, notification: Notification) {
         match notification.method.as_str() {
             "notifications/progress" if progress_token(&notification) != Some(self.id) => {}
+            "notifications/cancelled" => self.remote.questions.withdraw(&notification),
             _ if concerns_all(&notification.method) => {
-                self.remote.subscribers.tell(&ServerMessage::Notification(notification));
+                self.remote.subscribers.tell(ServerMessage::Notification(notification));
             }
             // A log line, or what is not known here: it belongs to the call whose stream it came on.
             _ => {

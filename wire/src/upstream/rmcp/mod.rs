@@ -190,7 +190,7 @@ impl RmcpServer {
             tracing::debug!(server = &*name, ?end, "the rmcp service ended");
             let error = Error::new(Kind::Disconnected).server(name);
             relay.waiting().end(&error);
-            relay.subscribers().tell(&ServerMessage::Disconnected(error));
+            relay.subscribers().tell(ServerMessage::Disconnected(error));
         });
         if era == Era::Modern {
             let link = listen::Link::new(&inner);
@@ -335,7 +335,7 @@ impl Server for RmcpServer {
         if self.0.era == Era::Modern {
             return; // it has no word for what clients tell
         }
-        let Notification { method, params } = notification;
+        let Notification { method, params } = super::crossing::told(notification, Era::Legacy);
         let params = params.and_then(|params| params.get().ok());
         let notification = CustomNotification::new(method.as_str(), params);
         let notification = ClientNotification::CustomNotification(notification);

@@ -226,7 +226,7 @@ impl Service<RoleClient> for Relay {
                 origin.notify(notification);
             }
         } else {
-            self.0.subscribers.tell(&ServerMessage::Notification(notification));
+            self.0.subscribers.tell(ServerMessage::Notification(notification));
         }
         Ok(())
     }

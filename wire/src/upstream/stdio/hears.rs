@@ -132,7 +132,7 @@ impl Hears {
                 }
             }
             _ if concerns_all(&notification.method) => {
-                self.subscribers.tell(&ServerMessage::Notification(notification));
+                self.subscribers.tell(ServerMessage::Notification(notification));
             }
             // A log line, or what is not known here, names no call: given to the client that alone has calls in
             // flight, never guessed.

@@ -26,7 +26,7 @@ use super::keeper::Keeper;
 use super::source::Source;
 use super::subscribers::Subscribers;
 use super::wishes::Wishes;
-use super::{Options, Owner, bridge, outgoing};
+use super::{Options, Owner, bridge, crossing, outgoing};
 use crate::message;
 use crate::version::Era;
 
@@ -193,7 +193,7 @@ impl Recipe {
             .map_err(super::unreachable)?;
         let info = agreed.info.clone();
         connection.agree(agreed);
-        self.subscribers.tell(&ServerMessage::Connected(info));
+        self.subscribers.tell(ServerMessage::Connected(info));
         connection.listen(&self.wishes, &self.subscribers);
         Ok(connection)
     }
@@ -219,7 +219,7 @@ impl Recipe {
         let on_end = move |connection: &Connection, error: &Error, full: &Error| {
             if keeper.upgrade().is_some_and(|keeper| keeper.lose(connection, error)) {
                 tracing::warn!(server = &*name, error = %full, "lost");
-                subscribers.tell(&ServerMessage::Disconnected(full.clone()));
+                subscribers.tell(ServerMessage::Disconnected(full.clone()));
             }
         };
         Connection::start(
@@ -282,7 +282,7 @@ impl Server for StdioServer {
 
     async fn notify(&self, notification: Notification) {
         if let Some(connection) = self.0.keeper.current() {
-            connection.notify(&notification).await;
+            connection.notify(&crossing::told(notification, connection.era())).await;
         }
     }
 

@@ -152,6 +152,83 @@ async fn a_question_on_a_calls_stream_is_answered_by_its_caller() {
     assert!(web.of("POST").iter().all(|seen| seen.header("mcp-session-id") == Some("s-1")));
 }
 
+/// Waits for ever where it is asked, and notes that the question was dropped.
+#[derive(Debug, Default)]
+struct Thinks {
+    caller: Caller,
+    asked: Notify,
+    dropped: Arc<Notify>,
+}
+
+#[async_trait]
+impl Peer for Thinks {
+    fn notify(&self, notification: Notification) {
+        self.caller.notify(notification);
+    }
+
+    async fn request(&self, _: Method, _: Option<RawJson>, _: Instant) -> Result<RawJson, Error> {
+        struct Dropped(Arc<Notify>);
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                self.0.notify_one();
+            }
+        }
+        let _dropped = Dropped(self.dropped.clone());
+        self.asked.notify_one();
+        std::future::pending().await
+    }
+}
+
+/// The question stayed open at the client, which was told instead to drop whatever it knew by the server's number.
+#[tokio::test]
+async fn a_question_that_its_server_withdraws_is_withdrawn() {
+    // On the call's own stream, and on the one that belongs to no call.
+    for is_beside in [false, true] {
+        let stream = Arc::new(Mutex::new(Vec::new()));
+        let streams = stream.clone();
+        let web = Web::start(move |seen| {
+            let fed = |seen: &Seen| {
+                let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+                streams.lock().unwrap().push((seen.json()["id"].clone(), sender));
+                Answer::Fed(EVENTS.into(), receiver)
+            };
+            match &*seen.what() {
+                "GET" => fed(seen),
+                "POST" => http("202 Accepted", "", ""),
+                _ => legacy(seen, fed),
+            }
+        })
+        .await;
+        let server = web.server();
+        within(server.connect(soon())).await.unwrap();
+        web.sees("GET", 1).await;
+        let peer = Arc::new(Thinks::default());
+        let call = tool("x", json!({})).peer(peer.clone());
+        let talk = async {
+            web.sees("tools/call", 1).await;
+            let say = |to: usize, message: Value| {
+                let event = format!("data: {message}\n\n").into_bytes();
+                stream.lock().unwrap()[to].1.send(event).unwrap();
+            };
+            let on = usize::from(!is_beside);
+            let method = |method: &str, params: Value| json!({ "jsonrpc": "2.0", "method": method, "params": params });
+            let mut question = method("roots/list", json!({}));
+            question["id"] = 1.into();
+            say(on, question);
+            peer.asked.notified().await;
+            say(on, method("notifications/cancelled", json!({ "requestId": "1" }))); // another's
+            say(on, method("notifications/cancelled", json!({ "requestId": 1, "reason": "r" })));
+            peer.dropped.notified().await;
+            let id = stream.lock().unwrap()[1].0.clone();
+            say(1, json!({ "jsonrpc": "2.0", "id": id, "result": {} }));
+        };
+        let (reply, ()) = within(async { tokio::join!(server.call(&call), talk) }).await;
+        assert!(reply.is_ok());
+        assert_eq!(peer.caller.heard(), [], "the number is the server's");
+        assert!(web.of("POST").is_empty(), "what was withdrawn is not answered");
+    }
+}
+
 #[tokio::test]
 async fn a_lost_get_stream_is_opened_again() {
     let web = Web::start(|seen| match (&*seen.method, seen.json().get("method")) {
