@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod demo_servers;
 mod effects;
+mod eras;
 mod fidelity;
 mod handlers;
 mod isolate;

@@ -327,11 +327,19 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
         let answer = match answer {
             Answer::Fed(bytes, mut more) => {
                 let _ = stream.write_all(&bytes).await; // a client that has gone closes it below
-                while let Some(bytes) = more.recv().await {
-                    if stream.write_all(&bytes).await.is_err() {
-                        return;
+                loop {
+                    let mut end = [0; 1];
+                    tokio::select! {
+                        biased;
+                        bytes = more.recv() => match bytes {
+                            Some(bytes) if stream.write_all(&bytes).await.is_ok() => {}
+                            _ => return,
+                        },
+                        _ = stream.read(&mut end) => break,
                     }
                 }
+                shared.closed.fetch_add(1, Ordering::SeqCst);
+                shared.changed.notify_waiters();
                 return;
             }
             other => other,

@@ -5,6 +5,7 @@ mod files;
 mod layers;
 mod manifests;
 mod mentions;
+mod proofs;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -107,6 +108,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<bool, Failure> {
     violations.extend(budget::check(&sizes));
     violations.extend(files::check(&sources));
     violations.extend(mentions::check(&sources));
+    violations.extend(proofs::check(&sources));
     if violations.is_empty() {
         println!("tidy: {} files, {} packages, no violation", sources.0.len(), packages.len());
         return Ok(true);
