@@ -15,28 +15,44 @@ use super::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
 /// Where a latency has decayed below this level, of about a microsecond, only the calls in flight count.
 const FLOOR: u32 = 10 * OCTAVE;
 
-/// In `trial_at`: healthy.
-const HEALTHY: u64 = 0;
-/// In `trial_at`: no longer registered, so its health is counted no more.
+/// What [`Cell::health`] holds: settled, so that nothing about it needs a second look.
+const SETTLED: u64 = 0;
+/// This bit: healthy, and starting slowly since the time in the other bits; 0 there until the first answer.
+const SLOW: u64 = 1 << 63;
+/// No longer registered, so its health is counted no more.
 const REMOVED: u64 = u64::MAX;
+
+/// Anything between is unhealthy, and the time when it may be tried again.
+fn is_unhealthy(health: u64) -> bool {
+    health != SETTLED && health < SLOW
+}
+
+/// Since when it starts slowly.
+fn slow_since(health: u64) -> Option<Instant> {
+    (health >= SLOW && health != REMOVED).then(|| Instant::from_nanos(health & !SLOW))
+}
 
 /// One server's load and health.
 ///
 /// Alone in its cache line: feedback on one server must not slow down the ranking of another.
 ///
 /// ```text
-/// Healthy   => Unhealthy: more consecutive errors than are tolerated, or a probe says so
-/// Unhealthy => Unhealthy: its pause is over and one ranking offers it first, as a trial; the pause doubles
-/// Unhealthy => Healthy:   a call succeeds, or a probe says so
+/// Settled, Slow => Unhealthy: more consecutive errors than are tolerated, or a probe says so
+/// Unhealthy     => Unhealthy: its pause is over and one ranking offers it first, as a trial; the pause doubles
+/// Unhealthy     => Slow:      a call succeeds, or a probe says so; without a slow start, Settled
+/// Slow          => Slow:      its first answer begins the time
+/// Slow          => Settled:   the time is over and somebody looks
 /// ```
+///
+/// A server that comes to others which are in use begins as Slow, any other as Settled.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Cell {
     pool: Arc<Pool>,
     /// An [`Estimate`].
     latency: AtomicU64,
-    /// When it may be tried again, in nanoseconds; or [`HEALTHY`], or [`REMOVED`].
-    trial_at: AtomicU64,
+    /// [`SETTLED`], slow since a time, unhealthy until a time, or [`REMOVED`].
+    health: AtomicU64,
     /// A [`Known`].
     known: AtomicU64,
     /// Consecutive ones.
@@ -47,10 +63,11 @@ pub(crate) struct Cell {
 
 impl Cell {
     pub(crate) fn new(pool: Arc<Pool>) -> Self {
+        let is_late = pool.starts_slowly() && pool.is_in_use();
         Self {
             pool,
             latency: AtomicU64::new(Estimate::NONE.word()),
-            trial_at: AtomicU64::new(HEALTHY),
+            health: AtomicU64::new(if is_late { SLOW } else { SETTLED }),
             known: AtomicU64::new(0),
             errors: AtomicU32::new(0),
             trials: AtomicU32::new(0),
@@ -97,17 +114,34 @@ impl Cell {
         self.errors.load(Relaxed)
     }
 
-    #[inline]
     pub(crate) fn is_healthy(&self) -> bool {
-        self.trial_at.load(Relaxed) == HEALTHY
+        let health = self.health.load(Relaxed);
+        !is_unhealthy(health) && health != REMOVED
+    }
+
+    /// Whether it is healthy, with nothing else to look at.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.health.load(Relaxed) == SETTLED
     }
 
     /// When an unhealthy server may be tried again.
     pub(crate) fn trial_at(&self) -> Option<Instant> {
-        match self.trial_at.load(Relaxed) {
-            HEALTHY | REMOVED => None,
-            nanos => Some(Instant::from_nanos(nanos)),
-        }
+        let health = self.health.load(Relaxed);
+        is_unhealthy(health).then(|| Instant::from_nanos(health))
+    }
+
+    /// What a slow start adds to its cost, as a level: none where it is not in one.
+    pub(crate) fn handicap(&self, now: Instant) -> u32 {
+        let health = self.health.load(Relaxed);
+        let Some(since) = slow_since(health) else { return 0 };
+        // Not begun: until the first answer there is no cost to add to.
+        let since = if health == SLOW { now } else { since };
+        self.pool.handicap(since, now).unwrap_or_else(|| {
+            // Slow => Settled, unless it changed meanwhile.
+            let _ = self.health.compare_exchange(health, SETTLED, Relaxed, Relaxed);
+            0
+        })
     }
 
     /// Whether this unhealthy server is to be tried now. Says yes once, then not before a doubled pause.
@@ -116,21 +150,30 @@ impl Cell {
     /// came for a second pause.
     #[cold]
     pub(crate) fn try_trial(&self, now: Instant, repeatable: bool) -> bool {
-        let due = self.trial_at.load(Relaxed);
-        if due == HEALTHY || due == REMOVED || now.as_nanos() < due {
-            return false;
-        }
-        let trials = self.trials.load(Relaxed);
-        if !repeatable && now - self.pool.pause(trials) < Instant::from_nanos(due) {
-            return false;
-        }
+        let Some((due, trials)) = self.due(now, repeatable) else { return false };
         let trials = trials.saturating_add(1);
         let next = trial_time(now, self.pool.pause(trials));
-        let won = self.trial_at.compare_exchange(due, next, Relaxed, Relaxed).is_ok();
+        let won = self.health.compare_exchange(due, next, Relaxed, Relaxed).is_ok();
         if won {
             self.trials.store(trials, Relaxed);
         }
         won
+    }
+
+    /// Whether [`try_trial`](Self::try_trial) would say yes.
+    pub(crate) fn would_try(&self, now: Instant, repeatable: bool) -> bool {
+        self.due(now, repeatable).is_some()
+    }
+
+    /// When it was due, and the trials before; `None` where it is not, or not for such a call.
+    fn due(&self, now: Instant, repeatable: bool) -> Option<(u64, u32)> {
+        let due = self.health.load(Relaxed);
+        if !is_unhealthy(due) || now.as_nanos() < due {
+            return None;
+        }
+        let trials = self.trials.load(Relaxed);
+        let is_last = now - self.pool.pause(trials) >= Instant::from_nanos(due);
+        (repeatable || is_last).then_some((due, trials))
     }
 
     /// A call was heard of that is under way.
@@ -155,7 +198,7 @@ impl Cell {
             (Verdict::Success, Outcome::Answered(Answer::Ok)) => self.succeed(elapsed, now),
             // Alive, but an instant refusal is no reason to send more.
             (Verdict::Success, _) => {
-                self.recover();
+                self.recover(now);
                 self.update(now, |latency, tick| latency.hold(elapsed, tick));
             }
             (Verdict::Failure, _) => self.fail(elapsed, allowed, now),
@@ -173,7 +216,7 @@ impl Cell {
 
     /// A success resets everything; after an ejection the old latency counts no more.
     pub(crate) fn succeed(&self, elapsed: u64, now: Instant) {
-        if self.recover() {
+        if self.recover(now) {
             self.update(now, |latency, tick| latency.restart(elapsed, tick));
         } else {
             self.update(now, |latency, tick| latency.observe(elapsed, tick));
@@ -188,9 +231,12 @@ impl Cell {
         if self.pool.tolerates(errors) || !self.is_healthy() || !self.pool.try_eject() {
             return;
         }
-        // Healthy => Unhealthy, unless another thread was first or it is removed.
+        // Settled, Slow => Unhealthy, unless another thread was first or it is removed.
         let due = trial_time(now, self.pool.pause(0));
-        if self.trial_at.compare_exchange(HEALTHY, due, Relaxed, Relaxed).is_err() {
+        let ejected = self.health.fetch_update(Relaxed, Relaxed, |old| {
+            (!is_unhealthy(old) && old != REMOVED).then_some(due)
+        });
+        if ejected.is_err() {
             self.pool.readmit();
         }
     }
@@ -199,12 +245,12 @@ impl Cell {
     pub(crate) fn mark_unhealthy(&self, now: Instant) {
         self.pool.eject();
         let due = trial_time(now, self.pool.pause(self.trials.load(Relaxed)));
-        let old = self.trial_at.fetch_update(Relaxed, Relaxed, |old| match old {
-            HEALTHY => Some(due),
+        let old = self.health.fetch_update(Relaxed, Relaxed, |old| match old {
             REMOVED => None,
-            old => Some(old.max(due)),
+            old if is_unhealthy(old) => Some(old.max(due)),
+            _ => Some(due),
         });
-        if old != Ok(HEALTHY) {
+        if old.is_err() || old.is_ok_and(is_unhealthy) {
             self.pool.readmit();
         }
     }
@@ -213,33 +259,39 @@ impl Cell {
     ///
     /// Changes nothing about a healthy server: that it answers probes does not excuse errors of calls.
     pub(crate) fn mark_healthy(&self) {
-        if !self.is_healthy() && self.recover() {
+        let slow = if self.pool.starts_slowly() { SLOW } else { SETTLED };
+        if !self.is_healthy() && self.readmit(slow) {
             self.latency.store(Estimate::NONE.word(), Relaxed);
         }
     }
 
     /// Not registered any more: whatever comes late changes no count.
     pub(crate) fn retire(&self) {
-        let old = self.trial_at.swap(REMOVED, Relaxed);
-        if old != HEALTHY && old != REMOVED {
+        if is_unhealthy(self.health.swap(REMOVED, Relaxed)) {
             self.pool.readmit();
         }
     }
 
-    /// Unhealthy => Healthy; tells whether it was unhealthy.
+    /// An answer came. Unhealthy => Slow or Settled; tells whether it was unhealthy.
     #[inline]
-    fn recover(&self) -> bool {
+    fn recover(&self, now: Instant) -> bool {
         // The usual success writes nothing.
-        !(self.is_healthy() && self.errors.load(Relaxed) == 0) && self.readmit()
+        !(self.is_settled() && self.errors.load(Relaxed) == 0) && self.recover_from(now)
     }
 
     #[cold]
-    fn readmit(&self) -> bool {
+    fn recover_from(&self, now: Instant) -> bool {
+        let begun = SLOW | now.as_nanos().clamp(1, !SLOW - 1);
+        // Slow => Slow: the first answer begins the time.
+        let _ = self.health.compare_exchange(SLOW, begun, Relaxed, Relaxed);
+        self.readmit(if self.pool.starts_slowly() { begun } else { SETTLED })
+    }
+
+    /// Unhealthy => `health`; tells whether it was unhealthy.
+    fn readmit(&self, health: u64) -> bool {
         let was_unhealthy = self
-            .trial_at
-            .fetch_update(Relaxed, Relaxed, |old| {
-                (old != HEALTHY && old != REMOVED).then_some(HEALTHY)
-            })
+            .health
+            .fetch_update(Relaxed, Relaxed, |old| is_unhealthy(old).then_some(health))
             .is_ok();
         if was_unhealthy {
             self.trials.store(0, Relaxed);
@@ -251,10 +303,13 @@ impl Cell {
 
     fn update(&self, now: Instant, change: impl Fn(Estimate, u32) -> Estimate) {
         let tick = self.pool.tick(now);
-        let _ = self.latency.fetch_update(Relaxed, Relaxed, |word| {
+        let old = self.latency.fetch_update(Relaxed, Relaxed, |word| {
             let changed = change(Estimate::from_word(word), tick).word();
             (changed != word).then_some(changed)
         });
+        if old == Ok(Estimate::NONE.word()) {
+            self.pool.use_begins();
+        }
     }
 }
 
@@ -264,9 +319,9 @@ fn unknown_cost(pool: &Pool, calls: i64) -> Option<u32> {
     (calls > 0).then(|| pool.penalty_level() + pool.level_after(calls - 1))
 }
 
-/// `pause` from now, told apart from the two marks.
+/// `pause` from now, told apart from the marks.
 fn trial_time(now: Instant, pause: Duration) -> u64 {
-    (now + pause).as_nanos().clamp(HEALTHY + 1, REMOVED - 1)
+    (now + pause).as_nanos().clamp(SETTLED + 1, SLOW - 1)
 }
 
 /// What an [`Arc`]'s count does not tell about the calls in flight; fits an atomic word.

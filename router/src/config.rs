@@ -37,8 +37,25 @@ pub struct Config {
     #[serde(rename = "failurePenaltyMs", with = "millis")]
     pub failure_penalty: Duration,
     /// The share of all servers that errors may make unhealthy at the same time, in percent; what a probe
-    /// reports is believed whatever the share. Default 100: an unhealthy server is still ranked, only last.
+    /// reports is believed whatever the share.
+    ///
+    /// Default 100. Where a balancer leaves out what it ejects it needs a lower share, such as Envoy's 10, to be left with
+    /// somebody. Here an unhealthy server is last in line, never out of it: where all are, they are ranked among each
+    /// other as if none was. The share is one of all servers, and theirs are pools of two or three with different
+    /// capabilities, so that 10 % would be none of them.
     pub max_ejected_percent: u8,
+    /// How long a server that comes back, or comes to others that are in use, takes to get its whole share of the work: it
+    /// begins with a tenth, which grows with the time since its first answer. Default 10 s (`slowStartMs`); 0 gives it
+    /// the whole share at once.
+    #[serde(rename = "slowStartMs", with = "millis")]
+    pub slow_start: Duration,
+    /// The zone of whoever asks: servers of another come behind those of this one. Default: none, and zones count
+    /// for nothing.
+    pub zone: Option<String>,
+    /// A server of the own zone is preferred for as long as its latency, times the calls it would have, is no longer
+    /// than this; where it is, all zones are alike. Default 1 s (`zoneSpillMs`).
+    #[serde(rename = "zoneSpillMs", with = "millis")]
+    pub zone_spill: Duration,
     /// Where given, one thread's choices can be replayed. Default: none.
     pub seed: Option<u64>,
     /// Which capabilities a type of request needs. Default: [`Routes::default`].
@@ -56,6 +73,9 @@ impl Default for Config {
             half_life: Duration::from_secs(2),
             failure_penalty: Duration::from_secs(5),
             max_ejected_percent: 100,
+            slow_start: Duration::from_secs(10),
+            zone: None,
+            zone_spill: Duration::from_secs(1),
             seed: None,
             routes: Routes::default(),
             default_capability: None,
@@ -106,6 +126,27 @@ impl Config {
         self
     }
 
+    /// The same with so long a slow start; zero for none.
+    #[must_use]
+    pub fn slow_start(mut self, slow_start: Duration) -> Self {
+        self.slow_start = slow_start;
+        self
+    }
+
+    /// The same, asking from this zone.
+    #[must_use]
+    pub fn zone(mut self, zone: impl Into<String>) -> Self {
+        self.zone = Some(zone.into());
+        self
+    }
+
+    /// The same, turning to other zones where the own one would take longer than this.
+    #[must_use]
+    pub fn zone_spill(mut self, zone_spill: Duration) -> Self {
+        self.zone_spill = zone_spill;
+        self
+    }
+
     /// The same with choices that can be replayed.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
@@ -139,6 +180,7 @@ impl Config {
             ("pauseMaxMs", self.pause_max),
             ("halfLifeMs", self.half_life),
             ("failurePenaltyMs", self.failure_penalty),
+            ("zoneSpillMs", self.zone_spill),
         ] {
             if value < SHORTEST || value > LONGEST {
                 return Err(InvalidConfig::new(field, "must be from 1 to 86400000"));
@@ -149,6 +191,12 @@ impl Config {
         }
         if self.max_ejected_percent > 100 {
             return Err(InvalidConfig::new("maxEjectedPercent", "must be from 0 to 100"));
+        }
+        if self.slow_start > LONGEST {
+            return Err(InvalidConfig::new("slowStartMs", "must be from 0 to 86400000"));
+        }
+        if self.zone.as_ref().is_some_and(String::is_empty) {
+            return Err(InvalidConfig::new("zone", "must not be empty"));
         }
         if self.default_capability.as_ref().is_some_and(String::is_empty) {
             return Err(InvalidConfig::new("defaultCapability", "must not be empty"));

@@ -4,11 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
-use toolweir_core::{Instant, ServerId};
+use toolweir_core::ServerId;
 
 use crate::logarithm::OCTAVE;
-use crate::pool::Pool;
-use crate::rank;
+use crate::rank::{self, Request};
 use crate::table::{Candidates, Slot, Table};
 
 /// How the servers stand at one moment, and why. Looking changes nothing.
@@ -20,6 +19,9 @@ use crate::table::{Candidates, Slot, Table};
 pub struct Explanation {
     /// What was asked for; empty where any server would do.
     pub required: Vec<String>,
+    /// Whether the call that this is about can be sent again where it fails; `None` where it is about no single call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeatable: Option<bool>,
     /// Every server.
     pub servers: Vec<Standing>,
 }
@@ -50,7 +52,16 @@ pub struct Standing {
     pub weight: f32,
     /// Its priority.
     pub priority: u8,
-    /// What one more call would cost: latency × (in flight + 1) / weight, in milliseconds.
+    /// The share of its weight that its slow start has come to, in percent; `None` where it has all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_start_percent: Option<u8>,
+    /// Its zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Where it is seen from the router's zone; `None` where no server is of another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distance: Option<Distance>,
+    /// What one more call would cost: latency × (in flight + 1) / weight, in milliseconds; more during a slow start.
     pub cost_ms: f64,
     /// All this in a sentence.
     pub reason: String,
@@ -75,35 +86,59 @@ pub enum Health {
     Unhealthy,
 }
 
+/// Where a server is, seen from the router's zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Distance {
+    /// In the same zone, or in none: it comes first.
+    Near,
+    /// As near, with so much to do that it comes among those of other zones.
+    Overloaded,
+    /// In another zone.
+    Far,
+}
+
+/// `call` tells, where this is about one call, whether that can be repeated.
 pub(crate) fn explain(
     table: &Table,
     candidates: &Candidates<'_>,
     required: Vec<String>,
-    pool: &Pool,
-    now: Instant,
+    request: &Request<'_>,
+    call: Option<bool>,
 ) -> Explanation {
-    let ranked = rank::standing(table, candidates, pool, pool.tick(now));
+    let ranked = rank::standing(table, candidates, request, call.is_some());
     let mut servers: Vec<Standing> = ranked
         .iter()
         .enumerate()
-        .map(|(at, slot)| standing(slot, Some(at + 1), &required, pool, now))
+        .map(|(at, slot)| standing(slot, Some(at + 1), &required, request, call))
         .collect();
     let mut placed: Vec<ServerId> = ranked.iter().map(|slot| slot.id).collect();
     placed.sort();
     for slot in table.slots().iter().filter(|slot| placed.binary_search(&slot.id).is_err()) {
-        servers.push(standing(slot, None, &required, pool, now));
+        servers.push(standing(slot, None, &required, request, call));
     }
-    Explanation { required, servers }
+    Explanation { required, repeatable: call, servers }
 }
 
 fn standing(
     slot: &Slot,
     place: Option<usize>,
     required: &[String],
-    pool: &Pool,
-    now: Instant,
+    request: &Request<'_>,
+    call: Option<bool>,
 ) -> Standing {
-    let tick = pool.tick(now);
+    let (now, tick) = (request.now, request.tick);
+    let (cost, overloaded) = rank::cost(slot, request);
+    let distance = match (rank::is_far(slot), overloaded) {
+        (true, _) => Distance::Far,
+        (false, true) => Distance::Overloaded,
+        (false, false) => Distance::Near,
+    };
+    let handicap = match slot.cell.handicap(now) {
+        0 => None,
+        level => Some(((-f64::from(level) / f64::from(OCTAVE)).exp2() * 100.0).round() as u8),
+    };
     let registration = slot.registration();
     let has = |wanted: &&String| registration.capabilities.iter().any(|have| **have == ***wanted);
     let missing = required.iter().filter(|wanted| !has(wanted)).cloned().collect();
@@ -120,14 +155,18 @@ fn standing(
         in_flight: slot.cell.in_flight(),
         weight: registration.weight,
         priority: registration.priority,
-        cost_ms: match rank::cost(slot, pool, tick) {
+        slow_start_percent: handicap,
+        zone: registration.zone.as_deref().map(str::to_owned),
+        distance: request.is_zoned.then_some(distance),
+        cost_ms: match cost {
             0 => 0.0,
             // May be beyond 64 bits.
             level => ((f64::from(level) / f64::from(OCTAVE)).exp2() / 1e3).round() / 1e3,
         },
         reason: String::new(),
     };
-    standing.reason = standing.sentence();
+    let refused = call == Some(false) && !slot.cell.would_try(now, false);
+    standing.reason = standing.sentence(refused);
     standing
 }
 
@@ -142,7 +181,8 @@ fn whole_millis(duration: Duration) -> u64 {
 }
 
 impl Standing {
-    fn sentence(&self) -> String {
+    /// `refused`: it is no call for a trial.
+    fn sentence(&self, refused: bool) -> String {
         if !self.missing.is_empty() {
             return format!("cannot answer: lacks {}", self.missing.join(", "));
         }
@@ -157,6 +197,9 @@ impl Standing {
         };
         let health = match (self.health, self.trial_in_ms) {
             (Health::Healthy, _) => String::new(),
+            (Health::Unhealthy, None | Some(0)) if refused => {
+                ", unhealthy, due for a trial, but this call cannot be repeated".to_owned()
+            }
             (Health::Unhealthy, None | Some(0)) => ", unhealthy, due for a trial".to_owned(),
             (Health::Unhealthy, Some(millis)) => {
                 format!(", unhealthy ({} errors), next trial in {millis} ms", self.errors)
@@ -169,7 +212,19 @@ impl Standing {
         } else {
             format!(", priority {}", self.priority)
         };
-        format!("{cost}{weight}{priority}{health}")
+        let slow = self
+            .slow_start_percent
+            .map(|percent| format!(", slow start at {percent} %"))
+            .unwrap_or_default();
+        let zone = match (self.distance, &self.zone) {
+            (Some(Distance::Far), Some(zone)) => format!(", in another zone ({zone})"),
+            (Some(Distance::Overloaded), _) => {
+                ", in our zone, but it has too much to do for that to count".to_owned()
+            }
+            (Some(Distance::Near), Some(_)) => ", in our zone".to_owned(),
+            _ => String::new(),
+        };
+        format!("{cost}{weight}{slow}{priority}{zone}{health}")
     }
 }
 

@@ -41,7 +41,7 @@ pub use self::{
     attempt::Attempt,
     config::{Config, InvalidConfig},
     errors::{NoCapableServer, RouteError, UnknownRoute},
-    explain::{Explanation, Health, Standing},
+    explain::{Distance, Explanation, Health, Standing},
     picker::Picker,
     registration::Registration,
     router::Router,

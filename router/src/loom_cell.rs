@@ -102,6 +102,24 @@ fn two_errors_at_once_eject_it_once() {
     );
 }
 
+/// The end of a slow start, which a ranking finds, must not undo an ejection that comes with it.
+#[test]
+fn a_slow_start_that_ends_with_an_error_leaves_a_true_count() {
+    both::<1>(
+        100,
+        |cells| {
+            fail(&cells[0]);
+            cells[0].succeed(MILLISECOND, at(1));
+        },
+        |cells| assert_eq!(cells[0].handicap(at(60)), 0),
+        |cells| fail(&cells[0]),
+        |pool, cells| {
+            assert_eq!(pool.unhealthy(), 1);
+            assert_true(pool, cells);
+        },
+    );
+}
+
 #[test]
 fn a_removed_server_leaves_no_trace_whatever_comes_with_it() {
     for late in [

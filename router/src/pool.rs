@@ -26,9 +26,19 @@ pub(crate) struct Pool {
     levels: [u32; LEVELS],
     max_ejected_percent: u64,
     ticks: Ticks,
+    /// In nanoseconds; 0 where there is none.
+    slow_start: u64,
+    zone: Option<String>,
+    /// The highest cost, as a level, at which a server of the own zone is preferred.
+    spill_level: u32,
     servers: AtomicU32,
     unhealthy: AtomicU32,
+    /// 1 once any server has answered.
+    in_use: AtomicU32,
 }
+
+/// A slow start begins at one part in so many of the weight; Envoy's `min_weight_percent` is the same by default.
+const SLOWEST: u64 = 10;
 
 impl Pool {
     pub(crate) fn new(config: &Config) -> Self {
@@ -41,9 +51,48 @@ impl Pool {
             levels: std::array::from_fn(|n| level(n as u64 + 1)),
             max_ejected_percent: u64::from(config.max_ejected_percent),
             ticks: Ticks::new(config.half_life),
+            slow_start: nanos(config.slow_start),
+            zone: config.zone.clone(),
+            spill_level: latency_level(nanos(config.zone_spill)),
             servers: AtomicU32::new(0),
             unhealthy: AtomicU32::new(0),
+            in_use: AtomicU32::new(0),
         }
+    }
+
+    /// Whether servers that come back start slowly.
+    pub(crate) fn starts_slowly(&self) -> bool {
+        self.slow_start > 0
+    }
+
+    /// How far a server's slow start has come which began at `since`: the level of one by its share; `None` once it has
+    /// all.
+    pub(crate) fn handicap(&self, since: Instant, now: Instant) -> Option<u32> {
+        let age = nanos(now - since);
+        (age < self.slow_start)
+            .then(|| level(self.slow_start) - level(age.max(self.slow_start / SLOWEST)))
+    }
+
+    /// A server's first answer came.
+    pub(crate) fn use_begins(&self) {
+        if !self.is_in_use() {
+            self.in_use.store(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether any server has answered, so that one which comes now comes late.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.in_use.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether a server of this zone is further away than the own ones.
+    pub(crate) fn is_far(&self, zone: Option<&str>) -> bool {
+        self.zone.as_deref().zip(zone).is_some_and(|(own, other)| own != other)
+    }
+
+    /// Whether a server of the own zone at this cost, weights aside, is no better than one of another.
+    pub(crate) fn spills(&self, cost: u32) -> bool {
+        cost > self.spill_level
     }
 
     #[inline]

@@ -1,5 +1,7 @@
 //! Which server first: the decision, given a table, a time and random bits.
 
+use std::collections::HashSet;
+
 use toolweir_core::{Instant, RANKED_MAX, Ranked};
 
 use crate::hash::mix;
@@ -10,7 +12,8 @@ use crate::table::{Candidates, Look, Slot, Table};
 /// Up to so many candidates are all looked at.
 pub(crate) const SCANNED_MAX: usize = 8;
 
-/// A place in the order: smaller is better. From the top: class (2 bits), priority (8), cost (32), tie (22).
+/// A place in the order: smaller is better. From the top: class (2 bits), priority (8), whether it is far (1),
+/// cost (32), tie (21).
 pub(crate) type Key = u64;
 
 const TRIAL: Key = 0;
@@ -18,14 +21,16 @@ const HEALTHY: Key = 1 << CLASS_SHIFT;
 const UNHEALTHY: Key = 2 << CLASS_SHIFT;
 const CLASS_SHIFT: u32 = 62;
 const PRIORITY_SHIFT: u32 = 54;
-const TIE_BITS: u32 = 22;
+/// In a key: of another zone, or of the own one and overloaded.
+const FAR: Key = 1 << 53;
+const TIE_BITS: u32 = 21;
 
 /// The bits of chance.
 const TIE: Key = (1 << TIE_BITS) - 1;
 
-/// What stays the same in the key of a healthy server of this priority.
-pub(crate) fn base(priority: u8) -> Key {
-    HEALTHY | Key::from(priority) << PRIORITY_SHIFT
+/// What stays the same in the key of a healthy server of this priority, in the own zone or `far` from it.
+pub(crate) fn base(priority: u8, far: bool) -> Key {
+    HEALTHY | Key::from(priority) << PRIORITY_SHIFT | if far { FAR } else { 0 }
 }
 
 /// The same, weighted: with the level of one by the weight, so that only a cost has to be added.
@@ -126,7 +131,9 @@ impl<'r> Judge<'r> {
         self.ties = self.ties.rotate_left(TURN);
         let cost = slot.cell.cost(self.request.pool, self.request.tick);
         let key = match cost {
-            Some(cost) if slot.cell.is_healthy() => with_cost(slot.weighted, cost),
+            Some(cost) if slot.cell.is_settled() && !self.request.is_zoned => {
+                with_cost(slot.weighted, cost)
+            }
             _ => rare_key(slot, cost, self.request, &mut self.trial_given),
         };
         key | self.ties & TIE
@@ -142,28 +149,40 @@ fn with_cost(weighted: Key, cost: u32) -> Key {
 }
 
 /// The key of a server in a class, without chance.
-fn weigh(slot: &Slot, class: Key, cost: Option<u32>) -> Key {
-    cost.map_or_else(
-        || in_class(class, slot.base()),
-        |cost| in_class(class, with_cost(slot.weighted, cost)),
-    )
+fn weigh(slot: &Slot, class: Key, cost: Option<u32>, request: &Request<'_>) -> Key {
+    let Some(cost) = cost else { return in_class(class, slot.base()) };
+    let far = if is_overloaded(slot, cost, request) { FAR } else { 0 };
+    in_class(class, with_cost(slot.weighted, cost + slot.cell.handicap(request.now)) | far)
 }
 
-/// What one more call at this server costs, as a level, with its weight.
-pub(crate) fn cost(slot: &Slot, pool: &Pool, tick: u32) -> u32 {
-    (weigh(slot, HEALTHY, slot.cell.cost(pool, tick)) >> TIE_BITS) as u32
+/// Whether a server of the own zone has so much to do that it is no better than one of another zone.
+fn is_overloaded(slot: &Slot, cost: u32, request: &Request<'_>) -> bool {
+    request.is_zoned && request.pool.spills(cost) && !is_far(slot)
 }
 
-/// The key of a server that is unhealthy, or of which nothing is known.
+/// What one more call at this server costs, as a level, with its weight and its slow start; and whether that is too much
+/// for its being near to count.
+pub(crate) fn cost(slot: &Slot, request: &Request<'_>) -> (u32, bool) {
+    let cost = slot.cell.cost(request.pool, request.tick);
+    let overloaded = cost.is_some_and(|cost| is_overloaded(slot, cost, request));
+    ((weigh(slot, HEALTHY, cost, request) >> TIE_BITS) as u32, overloaded)
+}
+
+/// Whether it is of another zone.
+pub(crate) fn is_far(slot: &Slot) -> bool {
+    slot.base() & FAR != 0
+}
+
+/// The key of a server that needs a second look: unhealthy, or unknown, or starting slowly, or near where others are far.
 #[cold]
 #[inline(never)]
 fn rare_key(slot: &Slot, cost: Option<u32>, request: &Request<'_>, trial_given: &mut bool) -> Key {
     if slot.cell.is_healthy() {
-        return weigh(slot, HEALTHY, cost);
+        return weigh(slot, HEALTHY, cost, request);
     }
     let is_trial = !*trial_given && slot.cell.try_trial(request.now, request.repeatable);
     *trial_given |= is_trial;
-    weigh(slot, if is_trial { TRIAL } else { UNHEALTHY }, cost)
+    weigh(slot, if is_trial { TRIAL } else { UNHEALTHY }, cost, request)
 }
 
 /// How a ranking is done.
@@ -177,6 +196,8 @@ pub(crate) struct Request<'t> {
     pub(crate) want: usize,
     /// Whether a call that fails can be sent again.
     pub(crate) repeatable: bool,
+    /// Whether some servers are nearer than others.
+    pub(crate) is_zoned: bool,
 }
 
 /// The best of `candidates`: the first of what [`rank`] would find, without the others.
@@ -185,7 +206,7 @@ pub(crate) fn first<'t>(
     candidates: &Candidates<'_>,
     request: &Request<'_>,
 ) -> Option<&'t Slot> {
-    candidates.visit(table, First { request, scan_all: table.mixed_priorities })
+    candidates.visit(table, First { request, scan_all: table.is_mixed })
 }
 
 /// Looks for one.
@@ -276,7 +297,7 @@ pub(crate) fn rank<'t>(
     candidates: &Candidates<'_>,
     request: &Request<'_>,
 ) -> Best<'t> {
-    candidates.visit(table, Cheapest { request, scan_all: table.mixed_priorities })
+    candidates.visit(table, Cheapest { request, scan_all: table.is_mixed })
 }
 
 /// Looks for the healthiest and cheapest.
@@ -374,32 +395,38 @@ impl<'t> Look<'t> for Nearest {
     }
 }
 
-/// The order in which `candidates` stand, without chance and without changing anything.
+/// The order in which `candidates` stand, without chance and without changing anything. A server that is due for a trial
+/// leads where it `may_lead`.
 pub(crate) fn standing<'t>(
     table: &'t Table,
     candidates: &Candidates<'_>,
-    pool: &'t Pool,
-    tick: u32,
+    request: &Request<'_>,
+    may_lead: bool,
 ) -> Vec<&'t Slot> {
-    candidates.visit(table, Standing { pool, tick })
+    candidates.visit(table, Standing { request, may_lead })
 }
 
 /// Looks at all.
-struct Standing<'t> {
-    pool: &'t Pool,
-    tick: u32,
+struct Standing<'r> {
+    request: &'r Request<'r>,
+    may_lead: bool,
 }
 
-impl<'t> Look<'t> for Standing<'t> {
+impl<'t> Look<'t> for Standing<'_> {
     type Found = Vec<&'t Slot>;
 
     fn at(self, places: usize, _: bool, get: impl Fn(usize) -> Option<&'t Slot>) -> Self::Found {
-        let keyed = |slot: &'t Slot| {
-            (weigh(slot, class_of(slot), slot.cell.cost(self.pool, self.tick)), slot)
+        let Self { request, mut may_lead } = self;
+        let mut keyed = |slot: &'t Slot| {
+            let leads = may_lead && slot.cell.would_try(request.now, request.repeatable);
+            may_lead &= !leads;
+            let class = if leads { TRIAL } else { class_of(slot) };
+            (weigh(slot, class, slot.cell.cost(request.pool, request.tick), request), slot)
         };
-        let mut slots: Vec<(Key, &Slot)> = (0..places).filter_map(get).map(keyed).collect();
+        let mut slots: Vec<(Key, &Slot)> = (0..places).filter_map(get).map(&mut keyed).collect();
         slots.sort_by_key(|(key, slot)| (*key, slot.id));
-        slots.dedup_by_key(|(_, slot)| slot.id);
+        let mut seen = HashSet::with_capacity(slots.len());
+        slots.retain(|(_, slot)| seen.insert(slot.id));
         slots.into_iter().map(|(_, slot)| slot).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// A server's name, what it can do, and its share of the work.
+/// A server's name, what it can do, its share of the work, and where it stands.
 ///
 /// ```
 /// use toolweir_router::Registration;
@@ -16,14 +16,15 @@ pub struct Registration {
     pub(crate) capabilities: Vec<Arc<str>>,
     pub(crate) weight: f32,
     pub(crate) priority: u8,
+    pub(crate) zone: Option<Arc<str>>,
 }
 
 impl Registration {
-    /// A server of this name that can do nothing yet; weight 1, priority 0.
+    /// A server of this name that can do nothing yet; weight 1, priority 0, in no zone.
     ///
     /// The name is for people and for sticky keys. Two servers of one name are two servers.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), capabilities: Vec::new(), weight: 1.0, priority: 0 }
+        Self { name: name.into(), capabilities: Vec::new(), weight: 1.0, priority: 0, zone: None }
     }
 
     /// The same server with these capabilities, in place of any before.
@@ -45,6 +46,13 @@ impl Registration {
     /// The same server, used only while no healthy server of a lower number can answer.
     pub fn priority(mut self, priority: u8) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// The same server, in this zone (see [`Config::zone`](crate::Config::zone)). A server without one is everywhere: as
+    /// near as those of the own zone.
+    pub fn zone(mut self, zone: impl Into<Arc<str>>) -> Self {
+        self.zone = Some(zone.into());
         self
     }
 }

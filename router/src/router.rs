@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use toolweir_core::{Clock, Instant, MonotonicClock, RANKED_MAX, Ranked, ServerId};
+use toolweir_core::{Call, Clock, Instant, MonotonicClock, RANKED_MAX, Ranked, ServerId};
 
 use crate::attempt::Attempt;
 use crate::cell::{Cell, Held};
@@ -135,13 +135,19 @@ impl Router {
         self.edit(id, |server| server.priority = priority)
     }
 
+    /// Gives a server this zone (see [`Registration::zone`]), or none; tells whether it is there.
+    pub fn set_zone(&self, id: ServerId, zone: Option<&str>) -> bool {
+        self.edit(id, |server| server.zone = zone.map(Arc::from))
+    }
+
     fn edit(&self, id: ServerId, edit: impl FnOnce(&mut Registration)) -> bool {
         let mut found = false;
         self.change(|slots, _| {
             if let Ok(at) = slots.binary_search_by_key(&id, |slot| slot.id) {
                 let mut server = slots[at].registration().clone();
                 edit(&mut server);
-                slots[at] = Slot::new(id, server, slots[at].cell.clone());
+                let far = self.pool.is_far(server.zone.as_deref());
+                slots[at] = Slot::new(id, server, far, slots[at].cell.clone());
                 found = true;
             }
         });
@@ -200,7 +206,7 @@ impl Router {
         let table = self.table.load();
         let wanted = table.resolve(capabilities);
         let candidates = table.having(&wanted);
-        let standing = rank::standing(&table, &candidates, &self.pool, self.pool.tick(now));
+        let standing = rank::standing(&table, &candidates, &self.look(&table, now), false);
         standing.into_iter().map(|slot| slot.id).collect()
     }
 
@@ -216,7 +222,7 @@ impl Router {
     pub fn rank_at<C: AsRef<str>>(&self, capabilities: &[C], now: Instant) -> Ranked {
         let table = self.table.load();
         let wanted = table.resolve(capabilities);
-        rank::rank(&table, &table.having(&wanted), &self.request(now, RANKED_MAX)).ranked()
+        rank::rank(&table, &table.having(&wanted), &self.request(&table, now, RANKED_MAX)).ranked()
     }
 
     /// [`rank`](Self::rank), or what is missing.
@@ -260,14 +266,14 @@ impl Router {
     #[must_use]
     pub fn rank_among_at(&self, among: &[ServerId], now: Instant) -> Ranked {
         let table = self.table.load();
-        rank::rank(&table, &Candidates::Ids(among), &self.request(now, RANKED_MAX)).ranked()
+        rank::rank(&table, &Candidates::Ids(among), &self.request(&table, now, RANKED_MAX)).ranked()
     }
 
     /// [`rank_among_at`](Self::rank_among_at) for a call that cannot simply be sent again where it fails: such a
     /// call is the last that a server which is out is tried with.
     pub(crate) fn rank_once_at(&self, among: &[ServerId], now: Instant) -> Ranked {
         let table = self.table.load();
-        let request = Request { repeatable: false, ..self.request(now, RANKED_MAX) };
+        let request = Request { repeatable: false, ..self.request(&table, now, RANKED_MAX) };
         rank::rank(&table, &Candidates::Ids(among), &request).ranked()
     }
 
@@ -308,7 +314,7 @@ impl Router {
     /// A pick among the servers of this table.
     #[inline]
     pub(crate) fn pick_in(&self, table: &Table, wanted: &Wanted, now: Instant) -> Option<Attempt> {
-        let first = rank::first(table, &table.having(wanted), &self.request(now, 1));
+        let first = rank::first(table, &table.having(wanted), &self.request(table, now, 1));
         first.map(|slot| Attempt::new(slot.id, Arc::clone(&slot.cell), now))
     }
 
@@ -410,7 +416,7 @@ impl Router {
         let table = self.table.load();
         let wanted = table.resolve(capabilities);
         let candidates = table.having(&wanted);
-        explain::explain(&table, &candidates, owned(capabilities), &self.pool, now)
+        explain::explain(&table, &candidates, owned(capabilities), &self.look(&table, now), None)
     }
 
     /// Says of each server where it stands among these, and why.
@@ -418,18 +424,44 @@ impl Router {
     pub fn explain_among_at(&self, among: &[ServerId], now: Instant) -> Explanation {
         let table = self.table.load();
         let candidates = Candidates::Ids(among);
-        explain::explain(&table, &candidates, Vec::new(), &self.pool, now)
+        explain::explain(&table, &candidates, Vec::new(), &self.look(&table, now), None)
+    }
+
+    /// Says of each server where it stands for this call among these, and why: as [`Select::rank`](toolweir_core::Select::rank)
+    /// would rank them, without chance, and without taking anything away.
+    ///
+    /// A server that is out and due for a trial stands first where this call would be the trial; for a call that cannot be
+    /// repeated it says why it would not be.
+    #[must_use]
+    pub fn explain_call(&self, call: &Call, among: &[ServerId]) -> Explanation {
+        self.explain_call_at(call, among, self.clock.now())
+    }
+
+    /// [`explain_call`](Self::explain_call) at `now`.
+    #[must_use]
+    pub fn explain_call_at(&self, call: &Call, among: &[ServerId], now: Instant) -> Explanation {
+        let table = self.table.load();
+        let repeatable = call.hints.is_repeatable();
+        let request = Request { repeatable, ..self.look(&table, now) };
+        explain::explain(&table, &Candidates::Ids(among), Vec::new(), &request, Some(repeatable))
     }
 
     #[inline]
-    fn request(&self, now: Instant, want: usize) -> Request<'_> {
+    fn request(&self, table: &Table, now: Instant, want: usize) -> Request<'_> {
+        Request { random: self.random.draw(), want, ..self.look(table, now) }
+    }
+
+    /// What is known at `now`, with no server wanted.
+    #[inline]
+    fn look(&self, table: &Table, now: Instant) -> Request<'_> {
         Request {
             pool: &self.pool,
             now,
             tick: self.pool.tick(now),
-            random: self.random.draw(),
-            want,
+            random: 0,
+            want: 0,
             repeatable: true,
+            is_zoned: table.is_zoned,
         }
     }
 
@@ -456,7 +488,8 @@ impl Default for Router {
 fn push(slots: &mut Vec<Slot>, next: &mut u32, server: Registration, pool: &Arc<Pool>) -> ServerId {
     let id = ServerId::new(*next);
     *next = next.checked_add(1).expect("fewer than four billion registrations");
-    slots.push(Slot::new(id, server, Held::new(Arc::new(Cell::new(pool.clone())))));
+    let far = pool.is_far(server.zone.as_deref());
+    slots.push(Slot::new(id, server, far, Held::new(Arc::new(Cell::new(pool.clone())))));
     id
 }
 

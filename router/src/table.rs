@@ -24,8 +24,10 @@ pub(crate) struct Table {
     having: Vec<Having>,
     /// Bits by name.
     bits: HashMap<Arc<str>, usize, Folding>,
-    /// Whether priorities differ, so that a random choice would be among the wrong ones.
-    pub(crate) mixed_priorities: bool,
+    /// Whether priorities or zones differ, so that a random choice would be among the wrong ones.
+    pub(crate) is_mixed: bool,
+    /// Whether any server is of another zone.
+    pub(crate) is_zoned: bool,
     /// Of all tables of one router, no two have the same.
     pub(crate) version: u64,
 }
@@ -46,6 +48,8 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 struct Named {
     registration: Registration,
+    /// The key without weight and cost, while it is healthy.
+    base: Key,
     /// Of the name, for sticky keys.
     hash: u64,
 }
@@ -61,11 +65,13 @@ struct Having {
 const FEW: usize = 8;
 
 impl Slot {
-    pub(crate) fn new(id: ServerId, registration: Registration, cell: Held) -> Self {
+    /// `far` where its zone is another.
+    pub(crate) fn new(id: ServerId, registration: Registration, far: bool, cell: Held) -> Self {
         let scale = -(f64::from(registration.weight).log2() * f64::from(OCTAVE)).round() as i32;
         let hash = hash::text(&registration.name);
-        let weighted = rank::weighted(rank::base(registration.priority), scale);
-        Self { id, weighted, cell, named: Arc::new(Named { registration, hash }) }
+        let base = rank::base(registration.priority, far);
+        let weighted = rank::weighted(base, scale);
+        Self { id, weighted, cell, named: Arc::new(Named { registration, base, hash }) }
     }
 
     pub(crate) fn registration(&self) -> &Registration {
@@ -74,7 +80,7 @@ impl Slot {
 
     /// Its key without weight and cost, while it is healthy.
     pub(crate) fn base(&self) -> Key {
-        rank::base(self.registration().priority)
+        self.named.base
     }
 
     /// Hash of the name, for sticky keys.
@@ -102,9 +108,10 @@ impl Table {
                 able.insert(bit);
             }
         }
-        let mixed_priorities = slots.windows(2).any(|pair| pair[0].base() != pair[1].base());
+        let is_mixed = slots.windows(2).any(|pair| pair[0].base() != pair[1].base());
+        let is_zoned = slots.iter().any(rank::is_far);
         let (slots, capabilities) = (slots.into(), capabilities.into());
-        Self { slots, capabilities, positions, having, bits, mixed_priorities, version }
+        Self { slots, capabilities, positions, having, bits, is_mixed, is_zoned, version }
     }
 
     pub(crate) fn slots(&self) -> &[Slot] {

@@ -72,7 +72,7 @@ fn one_ranking_a_pause_offers_it_as_a_trial() {
         fail(&router, ids[0], 1, at(now));
     }
     success(&router, ids[0], ms(1), at(now));
-    success(&router, ids[1], ms(10), at(now));
+    success(&router, ids[1], ms(100), at(now));
     assert_eq!(router.rank_at(&["x"], at(now))[0], ids[0]);
     // And the pause is short again.
     fail(&router, ids[0], 4, at(now));

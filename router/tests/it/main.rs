@@ -8,6 +8,8 @@ mod model;
 mod observer;
 mod ranking;
 mod simulation;
+mod slow_start;
 mod sticky;
 mod support;
 mod threads;
+mod zones;

@@ -10,6 +10,7 @@ use crate::support::*;
 
 const HALF_LIFE: u64 = 4096; // so that a tick is a millisecond
 const PENALTY: f64 = 5000.0;
+const SLOW_START: f64 = 10_000.0;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -47,6 +48,8 @@ struct Model {
     trial_at: Option<u64>,
     trials: u32,
     in_flight: u32,
+    /// Since when it starts slowly; not yet, before its first answer.
+    slow: Option<Option<u64>>,
 }
 
 fn pause(trials: u32) -> u64 {
@@ -70,10 +73,22 @@ impl Model {
     }
 
     fn succeed(&mut self, sample: f64, now: u64) {
+        if self.slow == Some(None) {
+            self.slow = Some(Some(now));
+        }
         if self.recover() {
             self.latency = None;
+            self.slow = Some(Some(now));
         }
         self.observe(sample, now);
+    }
+
+    /// The share of its weight.
+    fn share(&self, now: u64) -> f64 {
+        match self.slow {
+            None => 1.0,
+            Some(since) => ((now - since.unwrap_or(now)) as f64 / SLOW_START).clamp(0.1, 1.0),
+        }
     }
 
     fn recover(&mut self) -> bool {
@@ -86,6 +101,7 @@ impl Model {
         self.errors += 1;
         if self.errors > 3 && self.trial_at.is_none() {
             self.trial_at = Some(now + pause(0));
+            self.slow = None;
         }
     }
 
@@ -96,7 +112,7 @@ impl Model {
             Some(latency) => latency.max(0.001) * (in_flight + 1.0),
             None => PENALTY * in_flight,
         };
-        (self.trial_at.is_some(), cost)
+        (self.trial_at.is_some(), cost / self.share(now))
     }
 }
 
@@ -146,6 +162,7 @@ impl World {
                 if self.model[server].trial_at.is_some() {
                     self.model[server].recover();
                     self.model[server].latency = None;
+                    self.model[server].slow = Some(None);
                 }
             }
             Step::Unhealthy(server) => {
@@ -153,6 +170,7 @@ impl World {
                 let model = &mut self.model[server];
                 let due = now + pause(model.trials);
                 model.trial_at = Some(model.trial_at.map_or(due, |old| old.max(due)));
+                model.slow = None;
             }
             Step::Wait(millis) => self.now += millis,
             Step::Rank => {
@@ -200,6 +218,8 @@ impl World {
             assert_eq!(standing.errors, model.errors, "{model:?}");
             assert_eq!(standing.in_flight, model.in_flight, "{model:?}");
             assert_eq!(standing.health == Health::Unhealthy, model.trial_at.is_some(), "{model:?}");
+            let share = standing.slow_start_percent.map_or(100.0, f64::from);
+            assert!((share - model.share(now) * 100.0).abs() < 0.51, "{share} %: {model:?}");
             let trial_in = model.trial_at.map(|due| due.saturating_sub(now));
             assert_eq!(standing.trial_in_ms, trial_in, "{model:?}");
             match (standing.latency_ms, model.latency(now)) {

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use toolweir_core::{RANKED_MAX, ServerId};
-use toolweir_router::{Config, Registration, Router};
+use toolweir_core::{Hints, RANKED_MAX, Select, ServerId};
+use toolweir_router::{Config, Registration, Router, Standing};
 
 use crate::support::*;
 
@@ -266,6 +266,38 @@ fn explain_says_why() {
     let places: Vec<_> = among.servers.iter().map(|standing| standing.place).collect();
     assert_eq!(places, [Some(1), Some(2), None, None, None]);
     assert_eq!(among.servers[2].reason, "cannot answer: not among the candidates");
+}
+
+#[test]
+fn a_call_is_explained_as_it_would_be_ranked() {
+    let router = router(Config::default());
+    let ids = fill(&router, 3);
+    success(&router, ids[0], ms(10), START);
+    success(&router, ids[1], ms(20), START);
+    fail(&router, ids[2], 4, START);
+    let (read, write) = (call().hints(Hints::read()), call());
+    let select: &dyn Select = &router;
+    // The pause is over at 5,000; from 10,000 on, a second one is.
+    for (millis, asked, leads, said) in [
+        (4_999, &read, false, "next trial in 1 ms"),
+        (5_000, &read, true, "due for a trial"),
+        (9_999, &write, false, "due for a trial, but this call cannot be repeated"),
+        (10_000, &write, true, "due for a trial"),
+    ] {
+        let explained = router.explain_call_at(asked, &ids, at(millis));
+        assert_eq!(explained.repeatable, Some(std::ptr::eq(asked, &read)));
+        let order: Vec<_> = explained.servers.iter().map(Standing::server).collect();
+        let expected = if leads { [ids[2], ids[0], ids[1]] } else { [ids[0], ids[1], ids[2]] };
+        assert_eq!(order, expected, "at {millis}");
+        let last = explained.servers.iter().find(|standing| standing.server() == ids[2]).unwrap();
+        assert!(last.reason.ends_with(said), "at {millis}: {}", last.reason);
+        assert_eq!(router.explain_call_at(asked, &ids, at(millis)), explained, "nothing is taken");
+        if !leads {
+            assert_eq!(select.rank(asked, &ids, at(millis)).to_vec(), order, "at {millis}");
+        }
+    }
+    let ranked = select.rank(&read, &ids, at(5_000)).to_vec();
+    assert_eq!(ranked, [ids[2], ids[0], ids[1]], "as was said");
 }
 
 /// The extremes of weight, latency and load keep their order: nothing wraps around.

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use toolweir_core::{Clock, Instant, ManualClock};
-use toolweir_router::{Attempt, Config, Router};
+use toolweir_router::{Attempt, Config, Registration, Router};
 
 use crate::support::*;
 
@@ -124,11 +124,76 @@ fn equal_servers_share_the_load_and_a_slow_one_gets_little() {
 /// Once it works again, a server is back in use: by a trial, with no probe.
 #[test]
 fn a_repaired_server_is_back_within_two_pauses() {
-    let router = router(Config::default().pause(ms(1000)).pause_max(ms(2000)));
+    let router = router(Config::default().pause(ms(1000)).pause_max(ms(2000)).slow_start(ms(1000)));
     fill(&router, 3);
     let clock = ManualClock::new();
     run(&router, &clock, &[well(20), well(20), at_once(100)], 5);
     let counts = run(&router, &clock, &[well(20), well(20), well(20)], 5);
     assert!(counts[4][2] > 250, "{counts:?}");
     assert_eq!(router.unhealthy(), 0);
+}
+
+/// What each second sends to a server that a probe calls well again, of four that share the load.
+fn after_recovery(slow_start: u64) -> Vec<u64> {
+    let router = router(Config::default().slow_start(ms(slow_start)));
+    let ids = fill(&router, 4);
+    let clock = ManualClock::new();
+    run(&router, &clock, &[well(20); 4], 2);
+    router.mark_unhealthy_at(ids[3], clock.now());
+    let without = run(&router, &clock, &[well(20); 4], 1);
+    assert_eq!(without[0][3], 0, "out means out");
+    router.mark_healthy(ids[3]);
+    run(&router, &clock, &[well(20); 4], 12).iter().map(|counts| counts[3]).collect()
+}
+
+#[test]
+fn a_recovered_server_s_share_ramps_up() {
+    let at_once = after_recovery(0);
+    assert!(at_once.iter().all(|calls| (180..330).contains(calls)), "{at_once:?}");
+    let slowly = after_recovery(10_000);
+    assert!(slowly[0] > 0, "it is tried: {slowly:?}");
+    assert!(slowly[0] < 60 && slowly[1] < 80, "{slowly:?}");
+    assert!(slowly[4] < slowly[7] && slowly[7] < slowly[10], "{slowly:?}");
+    assert!((80..190).contains(&slowly[5]), "about half: {slowly:?}");
+    assert!(slowly[10] > 180 && slowly[11] > 180, "{slowly:?}");
+}
+
+/// A share is one among others: who is alone gets all there is.
+#[test]
+fn a_lone_recovered_server_gets_everything_at_once() {
+    let router = router(Config::default());
+    let ids = fill(&router, 3);
+    let clock = ManualClock::new();
+    run(&router, &clock, &[well(20); 3], 1);
+    ids.iter().for_each(|id| assert!(router.mark_unhealthy_at(*id, clock.now())));
+    router.mark_healthy(ids[1]);
+    let counts = run(&router, &clock, &[well(20); 3], 3);
+    assert!(counts.iter().all(|counts| counts[1] == 1000), "{counts:?}");
+}
+
+/// Two servers of the own zone bear five calls each; the rest goes to the other zone.
+#[test]
+fn an_overloaded_zone_sends_what_is_too_much_to_another() {
+    let router = router(Config::default().zone("here").zone_spill(ms(150)));
+    for (n, zone) in ["here", "here", "there", "there"].into_iter().enumerate() {
+        router.register(Registration::new(format!("s{n}")).capabilities(["x"]).zone(zone));
+    }
+    let clock = ManualClock::new();
+    let counts = run(&router, &clock, &[well(20); 4], 6);
+    for counts in &counts[1..] {
+        let near = counts[0] + counts[1];
+        assert!((300..700).contains(&near), "{counts:?}");
+    }
+    // With room for all, none leaves, once it is known how fast they are.
+    let router = router_with_room();
+    let counts = run(&router, &ManualClock::new(), &[well(20); 4], 3);
+    assert!(counts[1..].iter().all(|counts| counts[2] + counts[3] == 0), "{counts:?}");
+}
+
+fn router_with_room() -> Router {
+    let router = router(Config::default().zone("here").zone_spill(ms(5_000)));
+    for (n, zone) in ["here", "here", "there", "there"].into_iter().enumerate() {
+        router.register(Registration::new(format!("s{n}")).capabilities(["x"]).zone(zone));
+    }
+    router
 }
