@@ -330,8 +330,8 @@ where
     /// fit, still takes the old one's place.
     pub(crate) fn keep(
         &self,
-        key: Hashed<K>,
-        slot: Arc<Slot<V>>,
+        key: Arc<Hashed<K>>,
+        slot: Arc<Slot<K, V>>,
         result: Result<V, Failure>,
         ttl: Duration,
     ) {
@@ -343,13 +343,13 @@ where
             Ok(value) => (self.weigh)(&key.key, value),
             Err(_) => size_of::<Failure>(),
         };
-        let bytes = (own as u64).saturating_add(Self::OVERHEAD);
+        let bytes = (own as u64).saturating_add(Shelf::<K, V>::OVERHEAD);
         let weight = self.shelf.scale().weight(bytes).filter(|_| !ttl.is_zero());
         let Some(weight) = weight else { return self.shelf.remove(&key.borrowed()) };
         let expires = self.clock.now() + self.jittered(ttl, key.hash);
-        slot.fill(Content { result, expires, weight, bytes });
+        slot.fill(Content { key: key.clone(), result, expires, weight, bytes });
         self.tell(|| Event::Stored { key: &key.key, bytes });
-        self.shelf.put(key, slot);
+        self.shelf.put(slot);
         self.counters.add(Count::Stored);
     }
 
@@ -357,7 +357,7 @@ where
     pub(crate) fn pass_on(
         &self,
         key: &Hashed<K>,
-        slot: &Slot<V>,
+        slot: &Slot<K, V>,
         value: &V,
         ttl: Duration,
         groups: Vec<Arc<str>>,
@@ -401,9 +401,6 @@ where
         self.forget_further(|| Owed::Group(group.into()));
         self.tell(|| Event::Invalidated { group, prefix: false });
     }
-
-    /// What an entry takes beside what the weigher counts: the slot, the key's place and moka's own records, roughly.
-    const OVERHEAD: u64 = (size_of::<Slot<V>>() + size_of::<Hashed<K>>() + 160) as u64;
 
     /// Spreads expiry by the key's hash, which differs from process to process.
     fn jittered(&self, ttl: Duration, hash: u64) -> Duration {

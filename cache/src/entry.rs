@@ -97,7 +97,7 @@ impl<V> Fetched<V> {
 /// What a fetch brings, and the key to store it under where that is another.
 pub(crate) struct Landing<K, V> {
     pub(crate) fetched: Fetched<V>,
-    pub(crate) store_as: Option<Hashed<K>>,
+    pub(crate) store_as: Option<Arc<Hashed<K>>>,
 }
 
 impl<'a, K, V> Entry<'a, K, V>
@@ -137,10 +137,10 @@ where
     /// Stores a value. What is being fetched under this key at the moment is not stored over it.
     pub fn insert(self, value: V) {
         self.shared.flights.doom(&self.key.borrowed());
-        let slot = Arc::new(self.slot());
+        let (slot, key) = (Arc::new(self.slot()), Arc::new(self.key));
         let ttl = self.ttl.unwrap_or(self.shared.config.ttl);
-        self.shared.pass_on(&self.key, &slot, &value, ttl, self.groups, None);
-        self.shared.keep(self.key, slot, Ok(value), ttl);
+        self.shared.pass_on(&key, &slot, &value, ttl, self.groups, None);
+        self.shared.keep(key, slot, Ok(value), ttl);
     }
 
     /// The stored value, or what `fetch` returns, and where it came from.
@@ -246,11 +246,11 @@ where
         let epoch = shared.epoch();
         let max = shared.config.max_waiters;
         shared.flights.board(&self.key, epoch, max, ended, |departure| {
-            let slot = Arc::new(self.slot());
+            let (slot, key) = (Arc::new(self.slot()), Arc::new(self.key.clone()));
             let trip = Trip {
                 removal: Removal { shared: shared.clone(), hash: self.key.hash, id: departure.id },
-                key: self.key.clone(),
-                alternate: self.alternate.clone(),
+                key: key.clone(),
+                alternate: self.alternate.clone().map(Arc::new),
                 groups: if shared.link.is_some() { self.groups.clone() } else { Vec::new() },
                 forbids: self.forbids.clone(),
                 ttl: self.ttl,
@@ -258,7 +258,7 @@ where
             };
             let work = Box::pin(trip.make(departure, fetch.take()));
             let (flight, waiter) = Flight::begin(work, || Err(Failure::Panicked), self.finisher());
-            Begun { key: self.key.clone(), slot, flight, waiter }
+            Begun { key, slot, flight, waiter }
         })
     }
 
@@ -268,7 +268,7 @@ where
         Some(Box::new(move |waiter| spawn(&by, Box::pin(async move { drop(waiter.await) }))))
     }
 
-    fn slot(&self) -> Slot<V> {
+    fn slot(&self) -> Slot<K, V> {
         // The epoch first: a `clear` between the two makes the slot invalid, as it should.
         let epoch = self.shared.epoch();
         Slot::new(epoch, self.shared.groups.mark(&self.groups))

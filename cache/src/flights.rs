@@ -38,8 +38,8 @@ struct Shard<K, V> {
 
 struct InFlight<K, V> {
     id: u64,
-    key: Hashed<K>,
-    slot: Arc<Slot<V>>,
+    key: Arc<Hashed<K>>,
+    slot: Arc<Slot<K, V>>,
     flight: Arc<Flight<Outcome<V>>>,
 }
 
@@ -90,7 +90,7 @@ impl<K: Eq, V: Clone + Send + Sync + 'static> Flights<K, V> {
         let shard = self.shard(key.hash);
         let _replaced; // dropped after the lock is
         let mut table = shard.lock();
-        if let Some(known) = table.find_mut(key.hash, |known| known.key == *key) {
+        if let Some(known) = table.find_mut(key.hash, |known| *known.key == *key) {
             if known.slot.is_current(epoch) {
                 match known.flight.join(max_waiters) {
                     Ok(waiter) => return Boarded::Follows(waiter),
@@ -146,8 +146,8 @@ impl<K: Eq, V: Clone + Send + Sync + 'static> Flights<K, V> {
 
 /// What a caller that begins a flight brings.
 pub(crate) struct Begun<K, V: Clone + Send + Sync + 'static> {
-    pub(crate) key: Hashed<K>,
-    pub(crate) slot: Arc<Slot<V>>,
+    pub(crate) key: Arc<Hashed<K>>,
+    pub(crate) slot: Arc<Slot<K, V>>,
     pub(crate) flight: Arc<Flight<Outcome<V>>>,
     pub(crate) waiter: Waiter<Outcome<V>>,
 }

@@ -1,6 +1,7 @@
 //! A key and its hash, computed once.
 
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use equivalent::Equivalent;
 
@@ -39,6 +40,12 @@ impl<Q: ?Sized> Hash for HashedRef<'_, Q> {
 impl<K, Q: Equivalent<K> + ?Sized> Equivalent<Hashed<K>> for HashedRef<'_, Q> {
     fn equivalent(&self, stored: &Hashed<K>) -> bool {
         self.hash == stored.hash && self.key.equivalent(&stored.key)
+    }
+}
+
+impl<K, Q: Equivalent<K> + ?Sized> Equivalent<Arc<Hashed<K>>> for HashedRef<'_, Q> {
+    fn equivalent(&self, stored: &Arc<Hashed<K>>) -> bool {
+        self.equivalent(&**stored)
     }
 }
 

@@ -163,7 +163,7 @@ impl Store for ReplyCache {
                     Some(ttl) => fetched.ttl(ttl),
                     None => fetched.unstored(),
                 };
-                Ok(Landing { fetched, store_as: shared_key.filter(|_| public) })
+                Ok(Landing { fetched, store_as: shared_key.filter(|_| public).map(Arc::new) })
             }
         };
         let group = key.group.clone();

@@ -1,7 +1,7 @@
 //! The bounded store: moka, told what each entry weighs.
 //!
 //! One capacity bounds both bytes and entries: an entry weighs its bytes, but at least its even share of the byte
-//! bound. Time is not moka's business here.
+//! bound. Time is not moka's business here. What is asked for often is found in front of it.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -13,11 +13,16 @@ use moka::sync::Cache as Moka;
 
 use crate::Config;
 use crate::event::{Event, Listener};
+use crate::front::{Front, Glance};
 use crate::key::{Carried, Hashed, HashedRef};
 use crate::slot::Slot;
 
+/// The most buckets in front of the store: half a megabyte.
+const MOST_BUCKETS: u64 = 16_384;
+
 pub(crate) struct Shelf<K, V> {
-    entries: Moka<Hashed<K>, Arc<Slot<V>>, Carried>,
+    front: Front<Slot<K, V>>,
+    entries: Moka<Arc<Hashed<K>>, Arc<Slot<K, V>>, Carried>,
     scale: Scale,
     /// Weight put in since moka last tidied up; moka evicts only when it does.
     untidied: AtomicU64,
@@ -59,36 +64,62 @@ where
     K: Eq + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
+    /// What an entry takes beside what it holds: the slot, the key's place, what stands in front, and moka's own
+    /// records, roughly.
+    pub(crate) const OVERHEAD: u64 =
+        (size_of::<Slot<K, V>>() + size_of::<Hashed<K>>() + Front::<Slot<K, V>>::BYTES + 160)
+            as u64;
+
     pub(crate) fn new(config: &Config, listener: Option<Listener<K>>) -> Self {
+        Self::with_front(config, listener, config.max_entries.min(MOST_BUCKETS))
+    }
+
+    fn with_front(config: &Config, listener: Option<Listener<K>>, buckets: u64) -> Self {
+        let front = Front::new(usize::try_from(buckets).unwrap_or(0));
         let scale = Scale::new(config);
-        let mut builder = Moka::builder()
-            .max_capacity(scale.capacity)
-            .weigher(|_, slot: &Arc<Slot<V>>| slot.content().map_or(0, |content| content.weight));
+        let mut builder =
+            Moka::builder().max_capacity(scale.capacity).weigher(|_, slot: &Arc<Slot<K, V>>| {
+                slot.content().map_or(0, |content| content.weight)
+            });
         if let Some(listener) = listener {
-            builder = builder.eviction_listener(move |key: Arc<Hashed<K>>, _, cause| {
+            builder = builder.eviction_listener(move |key: Arc<Arc<Hashed<K>>>, _, cause| {
                 if cause == RemovalCause::Size {
                     listener.hear(&Event::Evicted { key: &key.key });
                 }
             });
         }
         let entries = builder.build_with_hasher(Carried);
-        Self { entries, scale, untidied: AtomicU64::new(0) }
+        Self { front, entries, scale, untidied: AtomicU64::new(0) }
     }
 
     pub(crate) fn scale(&self) -> Scale {
         self.scale
     }
 
-    pub(crate) fn get<Q>(&self, key: &HashedRef<'_, Q>) -> Option<Arc<Slot<V>>>
+    #[inline]
+    pub(crate) fn get<Q>(&self, key: &HashedRef<'_, Q>) -> Option<Arc<Slot<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
     {
-        self.entries.get(key)
+        let pass = match self.front.look(key.hash) {
+            Glance::Slot(slot) if slot.is_of(key) => return Some(slot),
+            Glance::Slot(_) => None,
+            Glance::Ask(pass) => pass,
+        };
+        let slot = self.entries.get(key)?;
+        if let Some(pass) = pass {
+            self.front.show(key.hash, &pass, &slot);
+        }
+        Some(slot)
     }
 
-    pub(crate) fn put(&self, key: Hashed<K>, slot: Arc<Slot<V>>) {
-        let weight = slot.content().map_or(0, |content| u64::from(content.weight));
+    /// Stores a slot that is filled, under the key that it is filled with.
+    pub(crate) fn put(&self, slot: Arc<Slot<K, V>>) {
+        let Some(content) = slot.content() else { return };
+        let (key, weight) = (content.key.clone(), u64::from(content.weight));
+        let writing = self.front.write(key.hash);
         self.entries.insert(key, slot);
+        drop(writing);
         let untidied = self.untidied.fetch_add(weight, Ordering::Relaxed) + weight;
         if untidied > self.scale.capacity / 16 {
             self.tidy();
@@ -99,14 +130,15 @@ where
     where
         Q: Equivalent<K> + ?Sized,
     {
+        let _writing = self.front.write(key.hash);
         self.entries.invalidate(key);
     }
 
     /// Drops every entry that `keep` refuses.
-    pub(crate) fn retain(&self, keep: impl Fn(&Slot<V>) -> bool) {
+    pub(crate) fn retain(&self, keep: impl Fn(&Slot<K, V>) -> bool) {
         for (key, slot) in &self.entries {
             if !keep(&slot) {
-                self.entries.invalidate(&*key);
+                self.remove(&key.borrowed());
             }
         }
         self.tidy();
@@ -135,6 +167,7 @@ impl<K: Hash, V> std::fmt::Debug for Shelf<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slot::Content;
 
     #[test]
     fn shares_bound_the_entries_and_weights_the_bytes() {
@@ -153,6 +186,58 @@ mod tests {
             assert!(smallest * (entries + 1) > scale.capacity, "no more than {entries}: {scale:?}");
             assert!(scale.capacity.saturating_mul(scale.unit) <= bytes, "{scale:?}");
             assert_eq!(scale.weight(bytes.saturating_add(1)).filter(|_| bytes < u64::MAX), None);
+        }
+    }
+
+    /// Looks at and fills a shelf for a made-up trace; returns how many looks in 1,000 found their key.
+    fn found(buckets: u64, skew: f64) -> u64 {
+        const KEYS: u64 = 4_000;
+        const LOOKS: u64 = 200_000;
+        let mix = |number: u64| {
+            let mixed = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^ (mixed >> 31)
+        };
+        let config = Config::default().max_entries(500);
+        let shelf = Shelf::<u64, ()>::with_front(&config, None, buckets);
+        let sums: Vec<f64> = (1..=KEYS)
+            .scan(0.0, |sum, rank| {
+                *sum += (rank as f64).powf(-skew);
+                Some(*sum)
+            })
+            .collect();
+        let mut hits = 0;
+        for turn in 0..LOOKS {
+            let at = mix(turn + 1) as f64 / u64::MAX as f64 * sums[sums.len() - 1];
+            let key = sums.partition_point(|sum| *sum < at) as u64;
+            let hash = mix(key.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            if shelf.get(&HashedRef { hash, key: &key }).is_some() {
+                hits += 1;
+                continue;
+            }
+            let slot = Slot::new(0, Box::default());
+            slot.fill(Content {
+                key: Arc::new(Hashed { hash, key }),
+                result: Ok(()),
+                expires: toolweir_core::Instant::FAR_FUTURE,
+                weight: shelf.scale.weight(0).unwrap(),
+                bytes: 0,
+            });
+            shelf.put(Arc::new(slot));
+        }
+        hits * 1_000 / LOOKS
+    }
+
+    #[test]
+    fn what_stands_in_front_costs_no_hits() {
+        for skew in [0.7, 0.9, 1.1] {
+            let (without, with) = (found(0, skew), found(500, skew));
+            assert!(
+                with + 10 >= without,
+                "skew {skew}: {with} of 1,000 hit, without a front {without}"
+            );
+            assert!(without > 300, "a trace worth keeping: {without}");
+            println!("skew {skew}: {with} of 1,000 hit with it, {without} without");
         }
     }
 }

@@ -1,30 +1,34 @@
 //! What is stored under one key.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use equivalent::Equivalent;
 use toolweir_core::Instant;
 
 use crate::Failure;
 use crate::group::Mark;
+use crate::key::{Hashed, HashedRef};
 
 /// A place for one value, made when its fetch begins and filled when it ends.
 ///
 /// It knows from its beginning what could make it invalid, so an invalidation during the fetch needs no check when
 /// the value is stored: the value is stored invalid.
 #[derive(Debug)]
-pub(crate) struct Slot<V> {
+pub(crate) struct Slot<K, V> {
     /// The key itself was removed or written while the fetch ran.
     doomed: AtomicBool,
     /// The whole cache's epoch.
     epoch: u64,
     marks: Box<[Mark]>,
-    content: OnceLock<Content<V>>,
+    content: OnceLock<Content<K, V>>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Content<V> {
+pub(crate) struct Content<K, V> {
+    /// What it is stored under; the store has the same.
+    pub(crate) key: Arc<Hashed<K>>,
     /// A value, or a failure that is remembered.
     pub(crate) result: Result<V, Failure>,
     pub(crate) expires: Instant,
@@ -42,7 +46,7 @@ pub(crate) enum Seen<'a, V> {
     Nothing,
 }
 
-impl<V> Slot<V> {
+impl<K, V> Slot<K, V> {
     pub(crate) fn new(epoch: u64, marks: Box<[Mark]>) -> Self {
         Self { doomed: AtomicBool::new(false), epoch, marks, content: OnceLock::new() }
     }
@@ -60,11 +64,17 @@ impl<V> Slot<V> {
     }
 
     /// Puts the content in; only the first counts.
-    pub(crate) fn fill(&self, content: Content<V>) {
+    pub(crate) fn fill(&self, content: Content<K, V>) {
         let _ = self.content.set(content);
     }
 
-    pub(crate) fn content(&self) -> Option<&Content<V>> {
+    /// Whether this is what was stored under `key`.
+    #[inline]
+    pub(crate) fn is_of<Q: Equivalent<K> + ?Sized>(&self, key: &HashedRef<'_, Q>) -> bool {
+        self.content().is_some_and(|content| key.equivalent(&content.key))
+    }
+
+    pub(crate) fn content(&self) -> Option<&Content<K, V>> {
         self.content.get()
     }
 
@@ -93,9 +103,17 @@ mod tests {
     fn a_slot_is_fresh_until_its_time_and_not_at_it() {
         let slot = Slot::new(7, Box::default());
         let at = Instant::from_nanos;
+        let key = Arc::new(Hashed { hash: 1, key: 'k' });
+        let content = |result, expires| Content {
+            key: key.clone(),
+            result,
+            expires: at(expires),
+            weight: 1,
+            bytes: 1,
+        };
         assert!(matches!(slot.see(7, at(0)), Seen::Nothing));
-        slot.fill(Content { result: Ok('v'), expires: at(10), weight: 1, bytes: 1 });
-        slot.fill(Content { result: Ok('w'), expires: at(99), weight: 1, bytes: 1 });
+        slot.fill(content(Ok('v'), 10));
+        slot.fill(content(Ok('w'), 99));
         assert!(matches!(slot.see(7, at(9)), Seen::Fresh(Ok('v'))));
         assert!(matches!(slot.see(7, at(10)), Seen::Old('v', Duration::ZERO)));
         assert!(matches!(slot.see(8, at(9)), Seen::Nothing));

@@ -73,13 +73,13 @@ where
     V: Clone + Send + Sync + 'static,
 {
     pub(crate) removal: Removal<K, V>,
-    pub(crate) key: Hashed<K>,
-    pub(crate) alternate: Option<Hashed<K>>,
+    pub(crate) key: Arc<Hashed<K>>,
+    pub(crate) alternate: Option<Arc<Hashed<K>>>,
     /// Empty where there is no further tier to tell them.
     pub(crate) groups: Vec<Arc<str>>,
     pub(crate) forbids: Option<Arc<str>>,
     pub(crate) ttl: Option<Duration>,
-    pub(crate) slot: Arc<Slot<V>>,
+    pub(crate) slot: Arc<Slot<K, V>>,
 }
 
 /// How things stand in the further tier, with the key and with its alternate; `None` where it was not asked.
@@ -118,7 +118,7 @@ where
         if departure.ask_again {
             // Another flight ended between this caller's look into the store and its departure.
             let now = shared.clock.now();
-            if let Look::Fresh(value) = look(shared, &self.key, self.alternate.as_ref(), now) {
+            if let Look::Fresh(value) = look(shared, &self.key, self.alternate.as_deref(), now) {
                 return Ok(Landed { value, stored_before: true, unshared: false });
             }
         }
@@ -151,7 +151,7 @@ where
                 match failure.nature() {
                     Nature::Forbidden => {
                         let group = self.forbids.as_deref();
-                        forbid(shared, &self.key, self.alternate.as_ref(), group);
+                        forbid(shared, &self.key, self.alternate.as_deref(), group);
                     }
                     Nature::Lasting if !shared.config.negative_ttl.is_zero() => {
                         let ttl = shared.config.negative_ttl;

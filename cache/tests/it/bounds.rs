@@ -30,7 +30,7 @@ fn entries_and_bytes_stay_within_their_bounds() {
             }
         }
         let stats = cache.stats();
-        let fits = (max_bytes / (length as u64 + 400)).min(max_entries);
+        let fits = (max_bytes / (length as u64 + 450)).min(max_entries);
         assert!(stats.entries >= fits, "{} of {fits} entries that fit", stats.entries);
     }
 }
