@@ -9,6 +9,8 @@ mod eras;
 mod fidelity;
 mod handlers;
 mod isolate;
+#[path = "../../../wire/tests/ledger/mod.rs"]
+mod ledger;
 mod orchestrator;
 #[path = "../../../wire/tests/peer/mod.rs"]
 mod peer;

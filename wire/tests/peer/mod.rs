@@ -11,6 +11,7 @@
 #![allow(dead_code, reason = "each crate's tests use a part of it")]
 
 pub(crate) mod client;
+pub(crate) mod dice;
 pub(crate) mod http;
 pub(crate) mod json;
 pub(crate) mod script;

@@ -1,6 +1,7 @@
 //! Many clients that all count the same ids.
 
 use super::*;
+use crate::ledger::{Asker, End, Ledger, Scope};
 
 const CLIENTS: usize = 200;
 /// Calls of each.
@@ -12,6 +13,7 @@ fn calls() -> usize {
 #[tokio::test]
 async fn two_hundred_clients_that_count_alike_get_their_own_answers() {
     let gateway = Gateway::start().await;
+    let ledger = Arc::new(Ledger::default());
     let mut clients = tokio::task::JoinSet::new();
     for number in 0..CLIENTS {
         let mut client = match number % 4 {
@@ -20,26 +22,25 @@ async fn two_hundred_clients_that_count_alike_get_their_own_answers() {
             2 => Client::http(&gateway, false).await,
             _ => Client::http(&gateway, true).await,
         };
+        let ledger = ledger.clone();
+        let asker = Asker { client: u32::try_from(number).unwrap(), principal: 0 };
         clients.spawn(async move {
             for id in 0..calls() {
                 let server = SERVERS[(number / 4 + id) % 4];
-                let nonce = format!("{number}/{id}");
+                let nonce = ledger.asks(asker, &id.to_string(), Scope::Own);
                 let params = format!(r#""arguments":{{"it":{{"nonce":"{nonce}"}}}}"#);
                 let answer =
                     client.call(&id.to_string(), &format!("{server}__give"), &params, "").await;
-                assert_eq!(last(&answer, "id"), id.to_string());
-                let result = last(&answer, "result");
-                assert!(
-                    result.starts_with(&format!(r#"{{"nonce":"{nonce}""#)),
-                    "{nonce}: {result}"
-                );
+                ledger.ends(asker, &last(&answer, "id"), End::Answer(&last(&answer, "result")));
             }
         });
     }
     while let Some(ended) = clients.join_next().await {
         ended.unwrap();
     }
+    ledger.at_rest("calls in flight", 0, in_flight(&gateway.orchestrator));
     gateway.end().await;
-    let figure = format!("{CLIENTS} clients, {} calls, 0 wrong", CLIENTS * calls());
-    crate::peer::measured("1", &figure, true);
+    let tally = ledger.balances();
+    let figure = format!("{CLIENTS} clients, {} calls, {} wrong", tally.answered, tally.violations);
+    crate::peer::measured("1", &figure, tally.answered == (CLIENTS * calls()) as u64);
 }

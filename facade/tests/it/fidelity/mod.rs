@@ -72,7 +72,7 @@ impl Gateway {
 
 const VERSION: &str = "2026-07-28";
 /// What a modern client says of itself in every request.
-const RESERVED: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}"#;
+pub(crate) const RESERVED: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}"#;
 
 /// A client that shows every byte.
 struct Client {
@@ -93,8 +93,8 @@ impl Drop for Line {
     }
 }
 
-const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"sampling":{}},"clientInfo":{"name":"t","version":"1"}}}"#;
-const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+pub(crate) const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"sampling":{}},"clientInfo":{"name":"t","version":"1"}}}"#;
+pub(crate) const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
 impl Client {
     async fn stdio(gateway: &Gateway, is_modern: bool) -> Self {
@@ -204,4 +204,11 @@ fn last(messages: &[RawJson], member: &str) -> String {
         .to_json()
         .as_str()
         .to_owned()
+}
+
+/// How many calls the metrics hold to have begun and not ended, over all servers.
+pub(crate) fn in_flight(orchestrator: &Orchestrator) -> u64 {
+    let text = orchestrator.metrics().render();
+    let gauges = text.lines().filter(|line| line.starts_with("toolweir_upstream_inflight{"));
+    gauges.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }

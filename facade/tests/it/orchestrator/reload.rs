@@ -14,16 +14,18 @@ use toolweir::{BuildError, Builder, Member, Orchestrator, Readiness};
 
 use super::scripted::{Does, Scripted};
 use super::{call, started, text};
+use crate::fidelity::in_flight;
+use crate::ledger::Ledger;
 
 /// Knows how many calls it works on, and holds it against whoever closes it under one or calls it afterwards.
-struct Ledger {
+struct Witness {
     running: AtomicUsize,
     connects: AtomicUsize,
     closed: AtomicBool,
     wrongs: Arc<Mutex<Vec<&'static str>>>,
 }
 
-impl Ledger {
+impl Witness {
     fn new(wrongs: &Arc<Mutex<Vec<&'static str>>>) -> Arc<Self> {
         Arc::new(Self {
             running: AtomicUsize::new(0),
@@ -54,7 +56,7 @@ impl Drop for Running<'_> {
 }
 
 #[async_trait]
-impl Server for Ledger {
+impl Server for Witness {
     async fn call(&self, call: &Call) -> Result<Reply, Error> {
         if call.method == Method::TOOLS_LIST {
             let tools = json!({ "tools": [{ "name": "work" }] });
@@ -89,11 +91,11 @@ impl Server for Ledger {
 async fn a_thousand_reloads_under_load_fail_no_call() {
     const RELOADS: u32 = 1_000;
     let wrongs = Arc::default();
-    let (stays, adjusted) = (Ledger::new(&wrongs), Ledger::new(&wrongs));
+    let (stays, adjusted) = (Witness::new(&wrongs), Witness::new(&wrongs));
     let mut changed = Vec::new();
     let mut guests = Vec::new();
     let mut configuration = |round: u32| {
-        changed.push(Ledger::new(&wrongs));
+        changed.push(Witness::new(&wrongs));
         let mut builder = Orchestrator::builder()
             .member(Member::new("stays", stays.clone()))
             .member(Member::new("changes", changed.last().unwrap().clone()))
@@ -103,7 +105,7 @@ async fn a_thousand_reloads_under_load_fail_no_call() {
                     .timeout(Duration::from_secs(60 + u64::from(round % 7))),
             );
         if round.is_multiple_of(2) {
-            guests.push(Ledger::new(&wrongs));
+            guests.push(Witness::new(&wrongs));
             builder = builder.member(Member::new("guest", guests.last().unwrap().clone()));
         }
         builder
@@ -144,13 +146,16 @@ async fn a_thousand_reloads_under_load_fail_no_call() {
     assert!(answered.load(Ordering::SeqCst) > 2_000);
     assert_eq!(orchestrator.reloads(), (u64::from(RELOADS), 0));
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let open = |ledgers: &[Arc<Ledger>]| {
-        ledgers.iter().filter(|ledger| !ledger.closed.load(Ordering::SeqCst)).count()
+    let open = |witnesses: &[Arc<Witness>]| {
+        witnesses.iter().filter(|witness| !witness.closed.load(Ordering::SeqCst)).count()
     };
     assert_eq!(open(&changed), 1, "all but the last have ended");
     assert_eq!(open(&guests), 1, "it is configured in the last");
     assert_eq!(open(&[stays, adjusted]), 2);
     assert_eq!(*wrongs.lock().unwrap(), [""; 0]);
+    let ledger = Ledger::default();
+    ledger.at_rest("calls in flight", 0, in_flight(&orchestrator));
+    ledger.balances();
     let figure = format!("{RELOADS} reloads, {} calls, 0 failed", answered.load(Ordering::SeqCst));
     crate::peer::measured("22", &figure, true);
 }

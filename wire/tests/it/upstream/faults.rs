@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::peer::dice::Dice;
 use crate::peer::http::{Answer, Web, honest, modern, result};
 use crate::peer::script::{Framing, Names, Step, response};
 use crate::peer::server::streams;
@@ -53,17 +54,6 @@ fn text(deed: &Deed, number: usize) -> String {
             format!(r#"{{"level":"info","id":{},"text":"a log line"}}"#, id(*call))
         }
         Deed::Junk(which) => JUNK[*which].to_owned(),
-    }
-}
-
-/// Numbers from a seed, the same on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from((self.0 >> 33) % bound as u64).unwrap()
     }
 }
 
@@ -129,7 +119,7 @@ async fn ten_thousand_permuted_scripts_end_every_call() {
     for (era, seed) in ERAS.into_iter().zip(1..) {
         let server = inside(era, Limits::default());
         server.connect(soon()).await.unwrap();
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let mut unanswered = 0;
         for _ in 0..5_000 {
             unanswered += permuted(&server, &mut dice).await;
