@@ -14,3 +14,4 @@ mod ledger;
 mod orchestrator;
 #[path = "../../../wire/tests/peer/mod.rs"]
 mod peer;
+mod sim;

@@ -15,8 +15,9 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         id: "1",
         name: "clients that reuse ids; one id twice in flight",
-        target: "200 clients, 100,000 calls, 0 wrong",
+        target: "200 clients, 100,000 calls and 10,000,000 simulated steps, 0 wrong",
         proofs: &[
+            "sim::whatever_goes_wrong_everybody_gets_their_own",
             "fidelity::many::two_hundred_clients_that_count_alike_get_their_own_answers",
             "listen::legacy::the_same_id_twice_in_flight_is_answered_twice",
         ],
