@@ -66,6 +66,13 @@ impl Gateway {
         format!("http://{}/mcp", self.address)
     }
 
+    /// Where its `admin` listener is, where it has one.
+    pub(crate) fn admin(&self) -> Option<SocketAddr> {
+        let log = self.log();
+        let line = log.lines().find_map(|line| line.strip_prefix("health: http://"))?;
+        line.strip_suffix("/health")?.parse().ok()
+    }
+
     /// Ends it.
     ///
     /// # Errors

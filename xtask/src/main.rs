@@ -1,20 +1,27 @@
 //! Checks and measures toolweir: `cargo xtask ci`, `tidy`, `benchmarks`, `realworld`, `conformance`,
-//! `interop`, `faultmatrix`, `fuzz`, `mutants`, `alone`.
+//! `interop`, `faultmatrix`, `soak`, `fuzz`, `mutants`, `alone`.
 
 mod alone;
 mod benchmarks;
 mod ci;
 mod command;
 mod conformance;
+#[path = "../../wire/tests/peer/dice.rs"]
+#[allow(dead_code, reason = "tests use the whole of it")]
+mod dice;
 mod document;
 mod faultmatrix;
 mod fuzz;
 mod gateway;
+mod http;
 mod interop;
+#[path = "../../wire/tests/ledger/mod.rs"]
+mod ledger;
 mod mutants;
 mod packages;
 mod processes;
 mod realworld;
+mod soak;
 mod table;
 mod tidy;
 mod workspace;
@@ -54,6 +61,11 @@ enum Verb {
     ConformanceClient(conformance::ClientOptions),
     /// Runs the tests of what must survive, and prints what each measured beside what is wanted
     Faultmatrix(faultmatrix::Options),
+    /// Runs a gateway under load, faults and new configurations together, and prints what that does to it
+    Soak(soak::Options),
+    /// What the gateway starts there as its servers
+    #[command(hide = true)]
+    SoakServer { era: String },
     /// Feeds made-up bytes to what reads bytes from strangers, guided by coverage
     Fuzz(fuzz::Options),
     /// Changes the pure files a little, many times over, and sees whether the tests notice
@@ -66,6 +78,10 @@ enum Verb {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // A server has to be there at once, and needs no workspace.
+    if let Verb::SoakServer { era } = &arguments.verb {
+        return exit(soak::serve_stdio(era).map(|()| true));
+    }
     let done = Workspace::load().and_then(|workspace| match arguments.verb {
         Verb::Ci(options) => ci::run(&workspace, &options),
         Verb::Benchmarks(options) => benchmarks::run(&workspace, &options),
@@ -74,11 +90,17 @@ fn main() -> ExitCode {
         Verb::Conformance(options) => conformance::run(&workspace, &options),
         Verb::ConformanceClient(options) => conformance::run_client(&workspace, &options),
         Verb::Faultmatrix(options) => faultmatrix::run(&workspace, &options),
+        Verb::Soak(options) => soak::run(&workspace, &options),
+        Verb::SoakServer { era } => soak::serve_stdio(&era).map(|()| true),
         Verb::Fuzz(options) => fuzz::run(&workspace, &options),
         Verb::Mutants(options) => mutants::run(&workspace, &options),
         Verb::Alone => alone::run(&workspace),
         Verb::Tidy => tidy::run(&workspace),
     });
+    exit(done)
+}
+
+fn exit(done: Result<bool, Failure>) -> ExitCode {
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::http;
 use crate::Failure;
 use crate::command::timed;
+use crate::http;
 use crate::processes::Running;
 
 /// How long one request may take.
@@ -188,11 +188,7 @@ impl Client {
         }
         let given = response.header("mcp-session-id").map(str::to_owned);
         *session = given.or(session.take());
-        let texts: Vec<&str> = match response.header("content-type") {
-            Some(kind) if kind.starts_with("text/event-stream") => response.events().collect(),
-            _ if response.body.is_empty() => Vec::new(),
-            _ => vec![&response.body],
-        };
+        let texts = response.messages();
         texts.into_iter().map(|text| Ok(serde_json::from_str(text)?)).collect()
     }
 }

@@ -2,7 +2,6 @@
 
 mod checks;
 mod client;
-mod http;
 mod install;
 mod page;
 mod rows;
