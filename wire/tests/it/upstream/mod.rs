@@ -6,6 +6,7 @@ mod faults;
 mod hostile;
 mod http;
 mod life;
+mod linear;
 mod over;
 
 mod resume;
