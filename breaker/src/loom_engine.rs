@@ -118,6 +118,28 @@ fn a_dropped_probe_makes_room_for_exactly_one() {
     });
 }
 
+/// A success sets the failures in a row to zero, which is where a later generation counts its probes.
+#[test]
+fn a_late_success_takes_no_probe_out_of_the_count() {
+    every_schedule(2, || {
+        let machine = machine(&Config::default().failures(2));
+        let calls: Vec<Pass> = (0..3).filter_map(|_| admit(&machine, at(0))).collect();
+        let (first, second, good) = (calls[0], calls[1], calls[2]);
+        machine.settle(first, Ending::Failure, at(0));
+        let failing = {
+            let machine = Arc::clone(&machine);
+            thread::spawn(move || {
+                machine.settle(second, Ending::Failure, at(0));
+                admit(&machine, at(60)).is_some()
+            })
+        };
+        machine.succeed(good, || at(0));
+        assert!(failing.join().expect("joined"), "the probe, or a call like any other");
+        let seen = machine.snapshot(at(60));
+        assert_eq!(seen.probes, u32::from(seen.state == State::HalfOpen));
+    });
+}
+
 #[test]
 fn a_late_success_never_undoes_a_trip() {
     every_schedule(2, || {
