@@ -182,6 +182,7 @@ struct Inner {
     server: Option<Arc<str>>,
     message: Option<Cow<'static, str>>,
     rpc: Option<RawJson>,
+    alternatives: Option<Arc<[Arc<str>]>>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -195,6 +196,7 @@ impl Error {
             server: None,
             message: None,
             rpc: None,
+            alternatives: None,
             source: None,
         }))
     }
@@ -229,6 +231,23 @@ impl Error {
     #[must_use]
     pub fn message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
         self.inner().message = Some(message.into());
+        self
+    }
+
+    /// The same error, naming what may be called instead.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use toolweir_core::{Error, Kind};
+    ///
+    /// let error = Error::new(Kind::RateLimited { retry_after: Duration::from_secs(2) });
+    /// let error = error.server("brave").instead(["search__web"]);
+    /// assert_eq!(&*error.alternatives()[0], "search__web");
+    /// ```
+    #[must_use]
+    pub fn instead(mut self, names: impl IntoIterator<Item = impl Into<Arc<str>>>) -> Self {
+        let names: Arc<[Arc<str>]> = names.into_iter().map(Into::into).collect();
+        self.inner().alternatives = (!names.is_empty()).then_some(names);
         self
     }
 
@@ -281,6 +300,12 @@ impl Error {
     #[must_use]
     pub fn details(&self) -> Option<&str> {
         self.0.message.as_deref()
+    }
+
+    /// What may be called instead, by the names that callers use; none where nothing is known of such.
+    #[must_use]
+    pub fn alternatives(&self) -> &[Arc<str>] {
+        self.0.alternatives.as_deref().unwrap_or_default()
     }
 
     /// The server's own JSON-RPC error object, byte for byte.

@@ -1,5 +1,6 @@
 //! JSON-RPC messages: read, written, with params and results raw.
 
+mod advice;
 mod errors;
 mod facts;
 mod id;
