@@ -47,6 +47,17 @@ impl Builder {
                 })?;
         }
         builder.handlers = Some(handlers);
+        let is_there = |name: &Arc<str>| {
+            config.servers.iter().any(|server| server.name == **name && !server.disabled)
+        };
+        for pool in &settings.pools {
+            let mut pool = pool.clone();
+            pool.servers.retain(is_there);
+            for tool in &mut pool.tools {
+                tool.members.retain(|(server, _)| is_there(server));
+            }
+            builder.pools.push(pool);
+        }
         if let Some(StateDir::At(folder)) = &settings.state_dir {
             builder.state_dir = Some(folder.value().into());
         }

@@ -11,6 +11,7 @@ mod isolated;
 mod orchestrator;
 mod pages;
 mod policy;
+mod pools;
 mod tasks;
 
 pub use toolweir_core as core;
@@ -20,7 +21,8 @@ pub use self::{
     isolated::Isolation,
     orchestrator::{
         BuildError, Builder, Candidate, Effects, Explained, Member, Occupancy, Orchestrator,
-        Readiness, Reloaded, Rule, ServerReport, Standing,
+        PoolReport, Readiness, Reloaded, Rule, ServerReport, Standing,
     },
     pages::pages,
+    pools::{Equivalent, Pool, PooledTool},
 };

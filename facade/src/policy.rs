@@ -38,6 +38,7 @@ pub(crate) enum Why {
     ServersTime,
     WantsProgress,
     NothingSent,
+    Sticky,
 }
 
 const fn yes(why: Why) -> Decision {
@@ -75,6 +76,11 @@ pub(crate) fn hedge(call: &Call) -> Decision {
         Why::ReadsOnly => yes(Why::ReadsOnly),
         why => no(why),
     }
+}
+
+/// The same among the members of a pool.
+pub(crate) fn hedge_among(call: &Call, is_sticky: bool) -> Decision {
+    if is_sticky { no(Why::Sticky) } else { hedge(call) }
 }
 
 /// Whether those who ask the same at one time may share one call to `endpoint`.
@@ -165,6 +171,7 @@ impl fmt::Display for Why {
             Self::ServersTime => "for the time that the server states",
             Self::WantsProgress => "it asks for progress, which goes to one caller",
             Self::NothingSent => "nothing can have happened",
+            Self::Sticky => "the pool's members keep state: one is asked at a time",
         };
         f.write_str(text)
     }

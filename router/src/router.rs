@@ -298,6 +298,19 @@ impl Router {
         rank::rank_sticky(&table, &table.having(&wanted), hash::text(key), now).ranked()
     }
 
+    /// [`rank_sticky`](Self::rank_sticky) among these servers; ids that are not registered (any more) are left out.
+    #[must_use]
+    pub fn rank_sticky_among(&self, among: &[ServerId], key: &str) -> Ranked {
+        self.rank_sticky_among_at(among, key, self.clock.now())
+    }
+
+    /// [`rank_sticky_among`](Self::rank_sticky_among) at `now`.
+    #[must_use]
+    pub fn rank_sticky_among_at(&self, among: &[ServerId], key: &str, now: Instant) -> Ranked {
+        let table = self.table.load();
+        rank::rank_sticky(&table, &Candidates::Ids(among), hash::text(key), now).ranked()
+    }
+
     /// Begins a call at the best server that has all of these capabilities; `None` where there is none.
     #[must_use]
     pub fn pick<C: AsRef<str>>(&self, capabilities: &[C]) -> Option<Attempt> {

@@ -1,13 +1,14 @@
 //! The lists of all servers as one, and back from a client's name to the server's own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use toolweir_core::{Hints, RawJson, ServerId};
+use toolweir_core::{Hints, InvalidJson, RawJson, ServerId};
 
 use super::item::{Item, Kind};
 use super::listing::Listing;
+use crate::pools::{Joined, Pool, Pooled, Way, join, same};
 
 /// The longest name that all clients take; longer ones are served all the same.
 const NAME_MAX: usize = 64;
@@ -26,6 +27,10 @@ pub(crate) struct Source<'a> {
     /// Stands before tools' and prompts' names, with `__`; nothing where it is empty.
     pub(crate) prefix: &'a str,
     pub(crate) listing: &'a Listing,
+    /// Whether its lists are known, from now or from before.
+    pub(crate) is_listed: bool,
+    /// Whether it may have what its lists lack.
+    pub(crate) may_have_more: bool,
     /// What is to be believed of a tool.
     pub(crate) hints: &'a dyn Fn(&Item) -> Hints,
 }
@@ -39,8 +44,10 @@ pub(crate) struct Found {
     pub(crate) name: Arc<str>,
     /// What is believed of it at all of them.
     pub(crate) hints: Hints,
-    /// What a tool takes, by which equivalent ones are known.
-    schema: Option<RawJson>,
+    /// As the first of them lists it, by which equivalent ones are known.
+    json: RawJson,
+    /// The ways to a pool's members, where the name is a pool's.
+    pub(crate) pooled: Option<Arc<Pooled>>,
 }
 
 /// Everything that is offered, in the order of the configuration; immutable, replaced as a whole.
@@ -49,27 +56,41 @@ pub(crate) struct Catalogue {
     names: [HashMap<Arc<str>, Found>; 4],
     /// The pages of the four lists, encoded already; each list has one at least.
     lists: [Vec<RawJson>; 4],
+    /// The names of the pools' tools, in their order.
+    pooled: Vec<Arc<str>>,
+    /// Whose lists are in it.
+    listed: Vec<ServerId>,
     /// What is withheld or unusual, for people.
     problems: Vec<String>,
 }
 
 impl Default for Catalogue {
     fn default() -> Self {
-        Self::merge(&[])
+        Self::merge(&[], &[])
     }
 }
 
 impl Catalogue {
-    /// Puts the lists together. Of two things with one name the first stays.
-    pub(crate) fn merge(sources: &[Source<'_>]) -> Self {
+    /// Puts the lists together, the pools' tools behind the servers' own. Of two things with one name the first stays.
+    pub(crate) fn merge(sources: &[Source<'_>], pools: &[Pool]) -> Self {
         let mut problems = Vec::new();
         let mut names: [HashMap<Arc<str>, Found>; 4] = Default::default();
+        let pooled: Vec<Joined> =
+            pools.iter().flat_map(|pool| join(pool, sources, &mut problems)).collect();
+        let hidden = hidden(&pooled);
         let lists = Kind::ALL.map(|kind| {
             let mut list = Vec::new();
             let names = &mut names[kind.index()];
             for source in sources {
                 for item in source.listing.of(kind) {
-                    add(kind, source, item, names, &mut list, &mut problems);
+                    if kind != Kind::Tool || !hidden.contains(&(source.server, &item.name)) {
+                        add(kind, source, item, names, &mut list, &mut problems);
+                    }
+                }
+            }
+            if kind == Kind::Tool {
+                for joined in &pooled {
+                    add_pooled(joined, names, &mut list, &mut problems);
                 }
             }
             pages(kind, &list)
@@ -79,7 +100,12 @@ impl Catalogue {
             problems.truncate(PROBLEMS_MAX);
             problems.push(format!("and {more} more"));
         }
-        Self { names, lists, problems }
+        let listed = sources.iter().filter(|source| source.is_listed);
+        let listed = listed.map(|source| source.server).collect();
+        let tools = &names[Kind::Tool.index()];
+        let is_pooled = |name: &Arc<str>| tools.get(name).is_some_and(|it| it.pooled.is_some());
+        let pooled = pooled.iter().map(|joined| joined.name.clone()).filter(is_pooled).collect();
+        Self { names, lists, pooled, listed, problems }
     }
 
     pub(crate) fn find(&self, kind: Kind, name: &str) -> Option<&Found> {
@@ -121,6 +147,31 @@ impl Catalogue {
 
     pub(crate) fn pages(&self, kind: Kind) -> &[RawJson] {
         &self.lists[kind.index()]
+    }
+
+    /// The pools' tools by their names, in order.
+    pub(crate) fn pooled(&self) -> impl Iterator<Item = (&Arc<str>, &Pooled)> {
+        self.pooled.iter().filter_map(|name| {
+            let found = self.find(Kind::Tool, name)?;
+            Some((name, found.pooled.as_deref()?))
+        })
+    }
+
+    /// The way to `server` of a pool's tool of this name, or of one that another member has under it and with the
+    /// arguments that callers give.
+    pub(crate) fn equivalent(&self, server: ServerId, name: &str) -> Option<&Way> {
+        let is_it = |way: &Way| *way.how.tool == *name && way.how.is_plain();
+        let mut pooled = self.pooled();
+        let fitting = pooled.find_map(|(shown, pooled)| {
+            let is_meant = **shown == *name || pooled.ways.iter().any(is_it);
+            pooled.way(server).filter(|_| is_meant)
+        });
+        fitting
+    }
+
+    /// Whether the lists of a server are in it.
+    pub(crate) fn has_lists_of(&self, server: ServerId) -> bool {
+        self.listed.contains(&server)
     }
 
     pub(crate) fn problems(&self) -> &[String] {
@@ -190,23 +241,15 @@ fn add(
         return;
     }
     if kind.is_prefixed() {
-        if !shown.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)) {
-            problems.push(format!(
-                "{server}: the name `{shown}` has characters that many clients refuse"
-            ));
-        }
-        if shown.len() > NAME_MAX {
-            problems.push(format!(
-                "{server}: the name `{shown}` is over {NAME_MAX} characters; many clients refuse it"
-            ));
-        }
+        unusual(server, &shown, problems);
     }
     let hints = if kind == Kind::Tool { (source.hints)(item) } else { Hints::read() };
-    let schema = item.json.member("inputSchema").map(|part| part.to_json());
     if let Some(first) = names.get_mut(&shown) {
         if first.servers.contains(&source.server) {
             problems.push(format!("{server}: lists `{shown}` twice; the second is withheld"));
-        } else if !kind.is_prefixed() || (!source.prefix.is_empty() && first.schema == schema) {
+        } else if !kind.is_prefixed()
+            || (!source.prefix.is_empty() && same(&first.json, &item.json))
+        {
             // The same URI, or the same tool of servers that were given one prefix: any of them can answer.
             first.servers.push(source.server);
             first.hints = both(first.hints, hints);
@@ -217,28 +260,88 @@ fn add(
         }
         return;
     }
-    let json = if shown == item.name {
-        item.json.clone()
-    } else {
-        let renamed =
-            RawJson::of(&*shown).and_then(|name| item.json.edit().set(kind.key(), &name).finish());
-        match renamed {
-            Ok(json) => json,
-            Err(error) => {
-                problems.push(format!("{server}: `{shown}` is withheld: {error}"));
-                return;
-            }
+    let json = match named(&item.json, kind, &shown) {
+        Ok(json) => json,
+        Err(error) => {
+            problems.push(format!("{server}: `{shown}` is withheld: {error}"));
+            return;
         }
     };
     list.push(json);
-    names.insert(
-        shown,
-        Found { servers: vec![source.server], name: item.name.clone(), hints, schema },
-    );
+    let found = Found {
+        servers: vec![source.server],
+        name: item.name.clone(),
+        hints,
+        json: item.json.clone(),
+        pooled: None,
+    };
+    names.insert(shown, found);
+}
+
+/// A pool's tool.
+fn add_pooled(
+    joined: &Joined,
+    names: &mut HashMap<Arc<str>, Found>,
+    list: &mut Vec<RawJson>,
+    problems: &mut Vec<String>,
+) {
+    let Joined { name, definition, hints, pooled } = joined;
+    let Some(first) = pooled.ways.first() else { return };
+    if names.contains_key(name) {
+        let text = "is another tool's name already, and withheld; give the pool another name";
+        problems.push(format!("{}: `{name}` {text}", pooled.pool));
+        return;
+    }
+    unusual(&pooled.pool, name, problems);
+    if let Some(definition) = definition {
+        match named(definition, Kind::Tool, name) {
+            Ok(json) => list.push(json),
+            Err(error) => {
+                problems.push(format!("{}: `{name}` is withheld: {error}", pooled.pool));
+                return;
+            }
+        }
+    }
+    let found = Found {
+        servers: pooled.ways.iter().map(|way| way.server).collect(),
+        name: first.how.tool.clone(),
+        hints: *hints,
+        json: definition.clone().unwrap_or(RawJson::NULL),
+        pooled: Some(Arc::new(pooled.clone())),
+    };
+    names.insert(name.clone(), found);
+}
+
+/// The members' tools that are offered under their pool's name alone.
+fn hidden(pooled: &[Joined]) -> HashSet<(ServerId, &Arc<str>)> {
+    let hiding = pooled.iter().filter(|joined| joined.pooled.hides_members);
+    let ways = hiding.flat_map(|joined| &joined.pooled.ways);
+    ways.map(|way| (way.server, &way.how.tool)).collect()
+}
+
+/// Tells of a name that many clients refuse.
+fn unusual(whose: &str, shown: &str, problems: &mut Vec<String>) {
+    if !shown.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)) {
+        problems
+            .push(format!("{whose}: the name `{shown}` has characters that many clients refuse"));
+    }
+    if shown.len() > NAME_MAX {
+        problems.push(format!(
+            "{whose}: the name `{shown}` is over {NAME_MAX} characters; many clients refuse it"
+        ));
+    }
+}
+
+/// An entry under the name that clients see.
+fn named(json: &RawJson, kind: Kind, shown: &str) -> Result<RawJson, InvalidJson> {
+    if json.member(kind.key()).and_then(|name| name.string()).as_deref() == Some(shown) {
+        return Ok(json.clone());
+    }
+    json.edit().set(kind.key(), &RawJson::of(shown)?).finish()
 }
 
 /// What holds for both of two equivalent tools.
-fn both(one: Hints, other: Hints) -> Hints {
+pub(crate) fn both(one: Hints, other: Hints) -> Hints {
     let agreed = |one: Option<bool>, other: Option<bool>| if one == other { one } else { None };
     let mut hints = Hints::default();
     hints.read_only = agreed(one.read_only, other.read_only);
@@ -272,10 +375,12 @@ mod tests {
                 server_name: "s",
                 prefix,
                 listing,
+                is_listed: true,
+                may_have_more: false,
                 hints: &|_| Hints::default(),
             })
             .collect();
-        Catalogue::merge(&sources)
+        Catalogue::merge(&sources, &[])
     }
 
     #[test]

@@ -8,6 +8,6 @@ mod shelf;
 pub(crate) use self::{
     item::{Item, Kind},
     listing::{Fetched, Listing, is_list_changed},
-    merge::{Catalogue, Source},
+    merge::{Catalogue, Source, both},
     shelf::{Place, Shelf},
 };

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
-use toolweir::{Readiness, ServerReport};
+use toolweir::{PoolReport, Readiness, ServerReport};
 
 use super::Source;
 use super::failure::Failure;
@@ -14,6 +14,8 @@ use super::source;
 #[derive(Serialize)]
 struct Listed {
     servers: Vec<ServerReport>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pools: Vec<PoolReport>,
     problems: Vec<String>,
 }
 
@@ -22,7 +24,8 @@ pub(crate) async fn list(source: &Source, output: Output) -> Result<ExitCode, Fa
     let orchestrator = source::start(&config)?;
     output.note("starting servers");
     let servers = source::wait(&orchestrator, source::PATIENCE, output).await;
-    let listed = Listed { servers, problems: orchestrator.problems() };
+    let (pools, problems) = (orchestrator.pools(), orchestrator.problems());
+    let listed = Listed { servers, pools, problems };
     orchestrator.shutdown(Duration::from_secs(5)).await;
     output.result(&listed, text);
     let healthy =
@@ -61,6 +64,15 @@ fn text(listed: &Listed) -> String {
         ];
         for (title, names) in groups.into_iter().filter(|(_, names)| !names.is_empty()) {
             text.push_str(&format!("  {title}: {}\n", names.join(", ")));
+        }
+    }
+    for pool in &listed.pools {
+        let sticky = if pool.sticky { ", each client stays with one" } else { "" };
+        text.push_str(&format!("pool {} ({}{sticky})\n", pool.name, pool.servers.join(", ")));
+        for (name, at) in &pool.tools {
+            let own: Vec<String> =
+                at.iter().map(|(server, tool)| format!("{tool} of {server}")).collect();
+            text.push_str(&format!("  {name}: {}\n", own.join(", ")));
         }
     }
     for problem in &listed.problems {

@@ -1,7 +1,6 @@
 //! `toolweir serve`: the gateway.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +48,7 @@ pub(crate) async fn serve(
     let access = access(&config);
     let bound = if stdio { None } else { Some(bind(address).await?) };
     let mut builder = source::builder(&config)?;
-    if let (None, Some(folder)) = (&settings.state_dir, state_dir()) {
+    if let Some(folder) = source::state_dir(&config) {
         builder = builder.state_dir(folder);
     }
     let orchestrator = builder.start()?;
@@ -96,13 +95,6 @@ pub(crate) async fn serve(
     telling.abort();
     end(&orchestrator, admin, &mut signals).await;
     code
-}
-
-/// Where what servers list is kept unless it is configured: `$XDG_CACHE_HOME/toolweir`, or else `~/.cache/toolweir`.
-fn state_dir() -> Option<PathBuf> {
-    let folder = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let caches = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
-    caches.map(|caches| caches.join("toolweir"))
 }
 
 /// Takes the file up again when it changes, and at SIGHUP, which is then no signal to end.

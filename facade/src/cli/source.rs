@@ -1,6 +1,6 @@
 //! The configuration that a command works with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use toolweir::config::{Config, Warning};
@@ -36,6 +36,17 @@ pub(crate) fn builder(config: &Config) -> Result<Builder, Failure> {
         Some(program) => builder.watchdog(Watchdog::new(program, ["watchdog"])),
         None => builder,
     })
+}
+
+/// Where a gateway keeps what servers list, unless the configuration says where, or that it does not:
+/// `$XDG_CACHE_HOME/toolweir`, or else `~/.cache/toolweir`.
+pub(crate) fn state_dir(config: &Config) -> Option<PathBuf> {
+    if config.settings.state_dir.is_some() {
+        return None;
+    }
+    let folder = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let caches = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    caches.map(|caches| caches.join("toolweir"))
 }
 
 /// Starts the configured servers.

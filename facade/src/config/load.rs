@@ -169,7 +169,7 @@ pub(super) fn whole(walk: &mut Walk<'_>, root: &Value<'_>) -> Option<(Vec<Server
     let settings = fields
         .get("toolweir")
         .and_then(|value| walk.object(value, "toolweir"))
-        .map(|object| settings::read(walk, object));
+        .map(|object| settings::read(walk, object, &servers));
     let _ = fields.get("$schema");
     fields.finish(walk, Severity::Warning, "the file");
     Some((servers, settings.unwrap_or_default()))

@@ -32,6 +32,7 @@ mod keys;
 mod load;
 mod parse;
 mod policies;
+mod pools;
 mod raw;
 mod secret;
 mod servers;

@@ -152,7 +152,7 @@ fn flag(walk: &mut Walk<'_>, fields: &mut Fields<'_, '_>, key: &'static str) -> 
     fields.get(key).and_then(|value| walk.boolean(value, key)).unwrap_or_default()
 }
 
-fn is_prefix(text: &str) -> bool {
+pub(super) fn is_prefix(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }

@@ -9,11 +9,14 @@ use jsonc_parser::ast::{Object, Value};
 
 use super::diagnostics::Severity;
 use super::policies::{DAY, Policies, Setting};
+use super::pools;
 use super::raw::Raw;
 use super::secret::{Secret, Text};
+use super::servers::Server;
 use super::source::Place;
 use super::walk::{Fields, Walk, clean, span};
 use crate::handlers::Handlers;
+use crate::pools::Pool;
 
 /// Our own settings.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +38,8 @@ pub struct Settings {
     pub default_capability: Option<String>,
     /// `handlers`: over the default ones.
     pub handlers: Vec<Handler>,
+    /// `pools`: servers that stand in for each other.
+    pub pools: Vec<Pool>,
     /// What holds for every server unless its entry says otherwise.
     pub policies: Policies,
     /// `connectTimeoutMs`: how long a server may take to be there.
@@ -125,7 +130,7 @@ pub fn needs_token(address: SocketAddr) -> bool {
     !address.ip().to_canonical().is_loopback()
 }
 
-pub(super) fn read(walk: &mut Walk<'_>, object: &Object<'_>) -> Settings {
+pub(super) fn read(walk: &mut Walk<'_>, object: &Object<'_>, servers: &[Server]) -> Settings {
     let mut fields = Fields::new(object);
     let settings = Settings {
         listen: fields.get("listen").and_then(|value| address(walk, value, "listen")),
@@ -145,6 +150,10 @@ pub(super) fn read(walk: &mut Walk<'_>, object: &Object<'_>) -> Settings {
             .and_then(|value| walk.filled(value, "defaultCapability"))
             .map(|text| text.value().to_owned()),
         handlers: fields.get("handlers").map(|value| handlers(walk, value)).unwrap_or_default(),
+        pools: fields
+            .get("pools")
+            .map(|value| pools::read(walk, value, servers))
+            .unwrap_or_default(),
         policies: Policies::read(walk, &mut fields),
         connect_timeout: fields
             .get("connectTimeoutMs")

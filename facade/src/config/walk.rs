@@ -96,6 +96,11 @@ impl<'e> Walk<'e> {
         self.source.place(bytes)
     }
 
+    /// The file's name.
+    pub(super) fn file(&self) -> &str {
+        self.source.name()
+    }
+
     fn mistyped(&mut self, value: &Value<'_>, what: &str, wanted: &str) -> &mut Problem {
         let message = format!("`{what}` must be {wanted}, not {}", kind(value));
         self.error(span(value), message)

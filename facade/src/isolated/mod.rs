@@ -38,7 +38,7 @@ const RETURN: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(3
 /// The first revision without sessions; revisions sort as text.
 const MODERN: &str = "2026-07-28";
 
-fn is_modern(version: &str) -> bool {
+pub(crate) fn is_modern(version: &str) -> bool {
     version >= MODERN
 }
 

@@ -16,6 +16,7 @@ use toolweir_router::Router;
 use toolweir_wire::Watchdog;
 
 use super::fan::Levels;
+use super::homes::Homes;
 use super::links::Links;
 use super::member::Member;
 use super::reload::Counts;
@@ -26,6 +27,7 @@ use super::{Inner, Orchestrator, supervise};
 use crate::catalogue::Shelf;
 use crate::endpoint::{Around, Endpoint};
 use crate::handlers::Handlers;
+use crate::pools::Pool;
 
 /// How long a server may take to be there.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -57,6 +59,7 @@ pub struct Builder {
     pub(crate) router: toolweir_router::Config,
     pub(crate) metrics: toolweir_metrics::Config,
     pub(crate) cache: toolweir_cache::Config,
+    pub(crate) pools: Vec<Pool>,
     pub(crate) handlers: Option<Handlers>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) watchdog: Option<Watchdog>,
@@ -91,6 +94,14 @@ pub enum BuildError {
         /// What is wrong.
         source: toolweir_core::Error,
     },
+    /// A pool makes no sense.
+    #[error("pool `{pool}`: {message}")]
+    Pool {
+        /// The pool.
+        pool: String,
+        /// What is wrong.
+        message: String,
+    },
     /// A handler of the configuration makes no sense.
     #[error("handler of `{request_type}`: {message}")]
     Handler {
@@ -114,6 +125,13 @@ impl Builder {
     #[must_use]
     pub fn member(mut self, member: Member) -> Self {
         self.members.push(member);
+        self
+    }
+
+    /// Lets servers stand in for each other under one name.
+    #[must_use]
+    pub fn pool(mut self, pool: Pool) -> Self {
+        self.pools.push(pool);
         self
     }
 
@@ -175,12 +193,13 @@ impl Builder {
         self
     }
 
-    /// Checks everything that [`start`](Self::start) would refuse, and starts nothing.
+    /// Checks everything that [`start`](Self::start) would refuse, and starts nothing. Gives what is withheld or unusual
+    /// in the lists, as far as they are known from before ([`state_dir`](Self::state_dir)).
     ///
     /// # Errors
     /// As [`start`](Self::start).
-    pub fn check(self) -> Result<(), BuildError> {
-        self.assemble().map(drop)
+    pub fn check(self) -> Result<Vec<String>, BuildError> {
+        self.assemble().map(|orchestrator| orchestrator.problems())
     }
 
     /// Starts the orchestrator on the current tokio runtime. Servers are connected in the background.
@@ -210,8 +229,9 @@ impl Builder {
         let endpoints: Arc<[_]> =
             steps.into_iter().map(|step| step.endpoint(&router, &observers)).collect();
         let view = View {
-            catalogue: view::catalogue(&endpoints),
+            catalogue: view::catalogue(&endpoints, &self.pools),
             endpoints,
+            pools: self.pools.into(),
             handlers: Arc::new(self.handlers.unwrap_or_else(Handlers::builtin)),
             connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
         };
@@ -229,6 +249,7 @@ impl Builder {
             watched_tasks: Subscriptions::default(),
             server_tasks: Arc::default(),
             levels: Levels::default(),
+            homes: Homes::default(),
             links: Links::default(),
             untried,
             unlisted,
@@ -257,6 +278,7 @@ impl Builder {
                 *on_host.entry(host.clone()).or_default() += 1;
             }
         }
+        self.check_pools()?;
         let is_shared = |host: &Arc<str>| on_host.get(host).is_some_and(|count| *count > 1);
         for member in &mut self.members {
             // Alone there, a server's own breaker tells the same.
@@ -274,6 +296,19 @@ impl Builder {
             steps.push(Step::of(member, old, &around, &mut hosts)?);
         }
         Ok(steps)
+    }
+
+    fn check_pools(&self) -> Result<(), BuildError> {
+        let servers: Vec<(&str, &str)> =
+            self.members.iter().map(|member| (&*member.name, member.prefix.as_str())).collect();
+        for (at, pool) in self.pools.iter().enumerate() {
+            let is_known = self.pools[..at].iter().any(|known| known.name == pool.name);
+            let twice = is_known.then(|| "another pool has this name".to_owned());
+            if let Some(message) = twice.or_else(|| pool.mistake(&servers)) {
+                return Err(BuildError::Pool { pool: pool.name.to_string(), message });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use toolweir_core::{Call, Clock, Error, Freshness, Instant, Kind, Method, Reply, TokioClock};
+use toolweir_core::{
+    Call, Clock, Error, Freshness, Instant, Kind, Method, RawJson, Reply, TokioClock,
+};
 
 use super::Orchestrator;
+use super::homes::noted;
 use super::supervise::jittered;
 use crate::endpoint::Endpoint;
 use crate::policy;
@@ -14,6 +17,33 @@ use crate::policy;
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest wait before a server is asked again, and the longest pause of its own asking that is waited for.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// The servers that a call is tried at.
+pub(super) struct Route {
+    /// The best first.
+    pub(super) servers: Vec<Arc<Endpoint>>,
+    /// When the caller stops waiting.
+    pub(super) deadline: Option<Instant>,
+    pub(super) bound: Bound,
+}
+
+impl Route {
+    /// Servers that are each other's equals.
+    pub(super) fn among(servers: Vec<Arc<Endpoint>>, deadline: Option<Instant>) -> Self {
+        Self { servers, deadline, bound: Bound::No }
+    }
+}
+
+/// How far a call is bound to the first of its servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// The others are its equals.
+    No,
+    /// They keep state: one at a time.
+    Sticky,
+    /// They do, and this caller's is at the first: another is asked only where that one is away, not where it is busy.
+    Home,
+}
 
 impl Orchestrator {
     /// Tries the servers in turn, until one answers; what `call_for` makes of the request differs between them.
@@ -25,14 +55,14 @@ impl Orchestrator {
     /// where all that is left is an old reply that may stand in, gives that.
     pub(super) async fn dispatch(
         &self,
-        servers: Vec<Arc<Endpoint>>,
-        deadline: Option<Instant>,
+        route: Route,
         call_for: impl Fn(&Endpoint) -> Result<Call, Error>,
     ) -> Result<Reply, Error> {
+        let Route { servers, deadline, bound } = route;
         let endpoints: Vec<_> = servers.iter().collect();
         let mut tries = Tries::new();
         loop {
-            let failed = match self.round(&endpoints, &call_for, &mut tries).await {
+            let failed = match self.round(&endpoints, bound, &call_for, &mut tries).await {
                 Ok(reply) => return Ok(reply),
                 Err(Stop::At(error)) => {
                     return tries.stale.map_or(Err(error), |reply| Ok(marked(reply)));
@@ -60,6 +90,7 @@ impl Orchestrator {
     async fn round<'a>(
         &self,
         endpoints: &[&'a Arc<Endpoint>],
+        bound: Bound,
         call_for: &impl Fn(&Endpoint) -> Result<Call, Error>,
         tries: &mut Tries,
     ) -> Result<Reply, Stop<'a>> {
@@ -74,7 +105,7 @@ impl Orchestrator {
                 }
                 Err(error) => return Err(Stop::At(error)),
             };
-            let other = endpoints.get(place + 1).copied();
+            let other = endpoints.get(place + 1).copied().filter(|_| bound == Bound::No);
             let hedged = self.hedged(endpoint, &call, other, call_for).await;
             if hedged.both {
                 asked.next();
@@ -88,6 +119,11 @@ impl Orchestrator {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
+            if bound == Bound::Home && place == 0 && is_busy(&error) {
+                let may_help = may_help(&error, &call);
+                failed.note(endpoint, error, may_help);
+                return Err(Stop::Tried(failed));
+            }
             let is_last = place + 1 >= endpoints.len();
             if tries.is_spent(endpoint) || !tries.moves_on(endpoint, &error, &call, is_last) {
                 return Err(Stop::At(error));
@@ -202,6 +238,11 @@ fn may_help(error: &Error, call: &Call) -> bool {
     passes && harmless
 }
 
+/// Whether the server is there, and has only too much to do.
+fn is_busy(error: &Error) -> bool {
+    matches!(error.kind(), Kind::RateLimited { .. } | Kind::Overloaded | Kind::Throttled { .. })
+}
+
 fn is_worth_another(error: &Error, method: &Method) -> bool {
     const ANSWERS: [i64; 3] = [-32600, -32601, -32602];
     match error.kind() {
@@ -215,17 +256,7 @@ fn is_worth_another(error: &Error, method: &Method) -> bool {
 
 /// An old reply says that it is one.
 fn marked(mut reply: Reply) -> Reply {
-    use toolweir_core::RawJson;
-    let meta = reply.result.member("_meta").map(|meta| meta.to_json());
-    let meta = meta.filter(RawJson::is_object).unwrap_or(RawJson::EMPTY_OBJECT);
     let is_stale = RawJson::from(serde_json::Value::Bool(true));
-    let result = meta
-        .edit()
-        .set("toolweir/stale", &is_stale)
-        .finish()
-        .and_then(|meta| reply.result.edit().set("_meta", &meta).finish());
-    if let Ok(result) = result {
-        reply.result = result;
-    }
+    reply.result = noted(reply.result, "toolweir/stale", &is_stale);
     reply
 }

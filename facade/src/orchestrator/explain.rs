@@ -44,6 +44,12 @@ pub struct Explained {
     pub name: String,
     /// The method.
     pub method: String,
+    /// The pool whose tool it is, where it is one's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// Whether the caller stays with one of the pool's members: the first of the servers, while that is up.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sticky: bool,
     /// The servers, best first; none where the call is answered without one.
     pub servers: Vec<Candidate>,
 }
@@ -56,6 +62,9 @@ pub struct Candidate {
     pub server: String,
     /// The server's own name for what is asked.
     pub known_as: String,
+    /// How the caller's arguments become those of a pool's member, where they do not just pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<String>,
     /// Why it stands where it does.
     pub standing: String,
     /// Its breaker: `closed`, `open`, `half_open`; absent where it has none.
@@ -115,29 +124,55 @@ impl Orchestrator {
         let name = call.target.as_deref().unwrap_or_default().to_owned();
         let method = call.method.to_string();
         let aim = match self.aim(call).await? {
-            Aimed::Done(_) => return Ok(Explained { name, method, servers: Vec::new() }),
+            Aimed::Done(_) => {
+                return Ok(Explained {
+                    name,
+                    method,
+                    pool: None,
+                    sticky: false,
+                    servers: Vec::new(),
+                });
+            }
             Aimed::At(aim) => aim,
         };
+        let pooled = aim.pooled.as_deref();
+        let is_sticky = pooled.is_some_and(|pooled| pooled.sticky);
         let standings = self.0.router.explain_among_at(&aim.ids(), TokioClock.now());
         let candidates = standings.servers.iter().filter(|standing| standing.place.is_some());
-        let servers = candidates
+        let mut servers: Vec<Candidate> = candidates
             .filter_map(|standing| {
                 let id = standing.server();
                 let endpoint = aim.servers.iter().find(|endpoint| endpoint.id == id)?;
-                Some(candidate(endpoint, &aim.call, standing.reason.clone()))
+                let call = aim.call_for(endpoint).ok()?;
+                let mapping = aim.mapping(id);
+                let hedged = policy::hedge_among(&call, is_sticky);
+                Some(candidate(endpoint, &call, hedged, mapping, standing.reason.clone()))
             })
             .collect();
-        Ok(Explained { name, method, servers })
+        if let Some(pooled) = pooled.filter(|pooled| pooled.sticky) {
+            let (order, _) = self.at_home(&aim, &pooled.pool);
+            let place = |server: &str| order.iter().position(|it| *it.name == *server);
+            servers.sort_by_key(|candidate| place(&candidate.server).unwrap_or(usize::MAX));
+        }
+        let pool = pooled.map(|pooled| pooled.pool.to_string());
+        Ok(Explained { name, method, pool, sticky: is_sticky, servers })
     }
 }
 
-fn candidate(endpoint: &Endpoint, call: &Call, standing: String) -> Candidate {
+fn candidate(
+    endpoint: &Endpoint,
+    call: &Call,
+    hedged: Decision,
+    mapping: Option<String>,
+    standing: String,
+) -> Candidate {
     let known_as = call.target.as_deref().unwrap_or_default();
     let listing = endpoint.listing.load();
     let claimed = listing.of(Kind::Tool).iter().find(|item| &*item.name == known_as);
     Candidate {
         server: endpoint.name.to_string(),
         known_as: known_as.to_owned(),
+        mapping,
         standing,
         breaker: endpoint.settings.breakers.server.as_ref().map(|breaker| breaker.state().name()),
         tool_breaker: call
@@ -153,7 +188,7 @@ fn candidate(endpoint: &Endpoint, call: &Call, standing: String) -> Candidate {
         rules: vec![
             rule("kept", policy::keep(endpoint, call)),
             rule("shared", policy::share(endpoint, call)),
-            rule("hedged", policy::hedge(call)),
+            rule("hedged", hedged),
             rule("repeated", policy::repeat(call)),
             rule("moved", policy::elsewhere(call)),
         ],
@@ -195,6 +230,11 @@ impl fmt::Display for Explained {
         if self.servers.is_empty() {
             return write!(f, "{}: answered without any server", self.method);
         }
+        if let Some(pool) = &self.pool {
+            let sticky =
+                if self.sticky { "; this client stays with the first while it is up" } else { "" };
+            writeln!(f, "{} of the pool {pool}{sticky}", self.name)?;
+        }
         for (place, candidate) in (1..).zip(&self.servers) {
             if place > 1 {
                 writeln!(f)?;
@@ -208,6 +248,9 @@ impl fmt::Display for Explained {
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, which knows it as `{}`", self.server, self.known_as)?;
+        if let Some(mapping) = &self.mapping {
+            write!(f, "\n   arguments {mapping}")?;
+        }
         write!(f, "\n   standing  {}", self.standing)?;
         if let Some(breaker) = self.breaker {
             write!(f, "\n   breaker   {}", breaker.replace('_', "-"))?;

@@ -1,5 +1,6 @@
 //! The orchestrator: every call's way from its caller to a server and back.
 
+mod advice;
 mod builder;
 mod cached;
 mod dispatch;
@@ -7,10 +8,12 @@ mod ear;
 mod explain;
 mod fan;
 mod hedge;
+mod homes;
 mod links;
 mod member;
 mod offers;
 mod pinned;
+mod pools;
 mod reload;
 mod report;
 mod resolve;
@@ -41,10 +44,12 @@ use toolweir_metrics::Recorder;
 use toolweir_router::Router;
 use toolweir_wire::Watchdog;
 
+use self::dispatch::{Bound, Route};
 pub use self::{
     builder::{BuildError, Builder},
     explain::{Candidate, Effects, Explained, Rule},
     member::Member,
+    pools::PoolReport,
     reload::Reloaded,
     report::{Occupancy, Readiness, ServerReport, Standing},
 };
@@ -73,6 +78,8 @@ struct Inner {
     watched_tasks: subscriptions::Subscriptions,
     server_tasks: Arc<crate::tasks::Tasks>,
     levels: fan::Levels,
+    /// Where the clients of sticky pools are at home.
+    homes: homes::Homes,
     /// Resources in no list, and who told of them.
     links: links::Links,
     /// How many servers have not been tried yet.
@@ -139,10 +146,20 @@ impl Orchestrator {
             resolve::Aimed::Done(reply) => return Ok(reply),
             resolve::Aimed::At(aim) => aim,
         };
-        let is_pool = aim.servers.len() > 1;
+        let is_pool = aim.pooled.is_some() || aim.servers.len() > 1;
         let aim = self.unpinned(aim)?;
-        let servers = self.order(&aim);
-        let reply = self.dispatch(servers, call.deadline, |_| Ok(aim.call.clone())).await?;
+        let sticky = aim.pooled.as_ref().filter(|pooled| pooled.sticky);
+        let (servers, bound) = match sticky.map(|pooled| self.at_home(&aim, &pooled.pool)) {
+            None => (self.order(&aim), Bound::No),
+            Some((servers, false)) => (servers, Bound::Sticky),
+            Some((servers, true)) => (servers, Bound::Home),
+        };
+        let route = Route { servers, deadline: call.deadline, bound };
+        let answered = self.dispatch(route, |endpoint| aim.call_for(endpoint)).await;
+        let mut reply = answered.map_err(|error| self.advised(&aim, error))?;
+        if let Some(pooled) = sticky {
+            reply = self.settle_home(&aim, &pooled.pool, reply);
+        }
         Ok(if is_pool && reply.input_required { pinned::pinned(reply) } else { reply })
     }
 
@@ -159,7 +176,12 @@ impl Orchestrator {
             order.extend(ids.iter().filter(|id| !ranked.contains(id)).take(UNLISTED_MAX));
         }
         let endpoint = |id| aim.servers.iter().find(|endpoint| endpoint.id == id).cloned();
-        order.into_iter().filter_map(endpoint).collect()
+        let mut servers: Vec<Arc<Endpoint>> = order.into_iter().filter_map(endpoint).collect();
+        if aim.pooled.is_some() {
+            // That a member that was never listed has the tool, only the pool says.
+            servers.sort_by_key(|endpoint| !endpoint.is_listed());
+        }
+        servers
     }
 
     /// Routes a request by its type: finds the capabilities that it needs, the best server that has them, and the
@@ -181,12 +203,19 @@ impl Orchestrator {
             arguments.get().map_err(|error| {
                 Error::new(Kind::InvalidRequest).message(format!("arguments: {error}"))
             })?;
-        let handlers = self.view().handlers.clone();
-        let handled =
-            |endpoint: &Endpoint| resolve::handled(&handlers, endpoint, request_type, &arguments);
+        let view = self.view();
+        let handle = |endpoint: &Arc<Endpoint>| {
+            (endpoint.id, resolve::handled(&view, endpoint, request_type, &arguments))
+        };
+        let calls: Vec<(ServerId, Result<Call, Error>)> = capable.iter().map(handle).collect();
+        drop(view);
+        let handled = |endpoint: &Endpoint| {
+            let call = calls.iter().find(|(id, _)| *id == endpoint.id);
+            call.map_or_else(|| Err(Kind::NoServer.into()), |(_, call)| call.clone())
+        };
         // Ranked as what may have effects, unless it is known to be a read at every server.
-        let calls = capable.iter().filter_map(|endpoint| handled(endpoint).ok());
-        let riskiest = calls.min_by_key(|call| call.hints.is_repeatable());
+        let known = calls.iter().filter_map(|(_, call)| call.as_ref().ok());
+        let riskiest = known.min_by_key(|call| call.hints.is_repeatable());
         let ids: Vec<ServerId> = capable.iter().map(|endpoint| endpoint.id).collect();
         let ranked = match &riskiest {
             Some(call) => Select::rank(&*self.0.router, call, &ids, TokioClock.now()),
@@ -196,7 +225,8 @@ impl Orchestrator {
             }
         };
         let endpoint = |id: &ServerId| capable.iter().find(|endpoint| endpoint.id == *id).cloned();
-        self.dispatch(ranked.iter().filter_map(endpoint).collect(), None, handled).await
+        let servers = ranked.iter().filter_map(endpoint).collect();
+        self.dispatch(Route::among(servers, None), handled).await
     }
 
     fn with_capabilities(&self, needed: &[String]) -> Vec<Arc<Endpoint>> {

@@ -12,6 +12,7 @@ use super::{BuildError, Builder, Orchestrator};
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::handlers::Handlers;
+use crate::pools::Pool;
 
 /// What a reload did with the servers, by their names in the order of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -25,7 +26,10 @@ pub struct Reloaded {
     pub adjusted: Vec<String>,
     /// Gone: they end once their calls have.
     pub ended: Vec<String>,
-    /// How many are exactly as they were.
+    /// Pools that are new, changed or gone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<String>,
+    /// How many servers are exactly as they were.
     pub kept: usize,
 }
 
@@ -36,6 +40,7 @@ impl fmt::Display for Reloaded {
             ("restarted", &self.restarted),
             ("adjusted", &self.adjusted),
             ("ended", &self.ended),
+            ("changed the pools", &self.pools),
         ];
         for (what, names) in groups.into_iter().filter(|(_, names)| !names.is_empty()) {
             write!(f, "{what} {}; ", names.join(", "))?;
@@ -56,7 +61,7 @@ impl Orchestrator {
     /// limit and lists; others start, restart or end, and clients hear which lists changed. A call goes on with the
     /// servers that it began with, and these end when it has.
     ///
-    /// Servers, their terms, routes and handlers take effect. Where this listens, tokens, alerts and the size of the
+    /// Servers, their terms, pools, routes and handlers take effect. Where this listens, tokens, alerts and the size of the
     /// cache do not: see [`Config::fixed`](crate::config::Config::fixed). `connectTimeoutMs` holds for servers that
     /// start from then on.
     ///
@@ -141,6 +146,7 @@ impl Orchestrator {
             }
             endpoints.push(endpoint);
         }
+        done.pools = changed(&view.pools, &builder.pools);
         for old in &*view.endpoints {
             if !endpoints.iter().any(|endpoint| endpoint.name == old.name) {
                 done.ended.push(old.name.to_string());
@@ -151,7 +157,7 @@ impl Orchestrator {
         drop(view);
         let handlers = builder.handlers.unwrap_or_else(Handlers::builtin);
         let connect_timeout = builder.connect_timeout.unwrap_or(super::builder::CONNECT_TIMEOUT);
-        self.0.replace(endpoints.into(), handlers, connect_timeout);
+        self.0.replace(endpoints.into(), builder.pools.into(), handlers, connect_timeout);
         for (old, ends) in retired {
             self.0.store.invalidate(&old.name);
             self.retire(old, ends);
@@ -161,4 +167,11 @@ impl Orchestrator {
         }
         Ok(done)
     }
+}
+
+/// The names of the pools that are not the same in both.
+fn changed(old: &[Pool], new: &[Pool]) -> Vec<String> {
+    let gone = old.iter().filter(|pool| !new.iter().any(|other| other.name == pool.name));
+    let other = new.iter().filter(|pool| !old.contains(pool));
+    other.chain(gone).map(|pool| pool.name.to_string()).collect()
 }

@@ -7,7 +7,7 @@ use toolweir_core::{RawJson, ServerId};
 use toolweir_metrics::{Dashboard, Health, Recorder};
 use toolweir_router::Router;
 
-use super::Orchestrator;
+use super::{Orchestrator, PoolReport};
 use crate::catalogue::{Catalogue, Kind};
 use crate::endpoint::{Endpoint, Status};
 
@@ -98,6 +98,9 @@ pub struct Standing {
     pub health: Health,
     /// Every registered server.
     pub upstreams: Vec<ServerReport>,
+    /// Every pool; absent where there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<PoolReport>,
     /// What is withheld or unusual in the lists.
     pub problems: Vec<String>,
 }
@@ -150,6 +153,7 @@ impl Orchestrator {
             dashboard: self.dashboard(),
             health: self.health(),
             upstreams: self.servers(),
+            pools: self.pools(),
             problems: self.problems(),
         }
     }
@@ -198,7 +202,7 @@ fn server_report(catalogue: &Catalogue, endpoint: &Endpoint) -> ServerReport {
         name: endpoint.name.to_string(),
         capabilities: endpoint.settings.capabilities.clone(),
         health_status,
-        is_listed: endpoint.is_listed(),
+        is_listed: catalogue.has_lists_of(endpoint.id),
         reason,
         retry_in_ms: quarantined.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
         breaker: endpoint.settings.breakers.server.as_ref().map(|breaker| breaker.state().name()),

@@ -6,18 +6,41 @@ use toolweir_core::{Call, Error, Hints, Kind as ErrorKind, Method, RawJson, Repl
 
 use super::Orchestrator;
 use super::supervise::LIST_PATIENCE;
+use super::view::View;
 use crate::catalogue::Kind;
 use crate::endpoint::{Endpoint, Status};
-use crate::handlers::Handlers;
+use crate::pools::{Pool, Pooled};
 use crate::tasks::may_begin;
 
 /// A call as its server knows it, and the servers that can answer it.
 pub(super) struct Aim {
     pub(super) call: Call,
     pub(super) servers: Vec<Arc<Endpoint>>,
+    /// The ways to a pool's members, where that is what was called.
+    pub(super) pooled: Option<Arc<Pooled>>,
 }
 
 impl Aim {
+    /// A call that is the same at all its servers.
+    pub(super) fn new(call: Call, servers: Vec<Arc<Endpoint>>) -> Self {
+        Self { call, servers, pooled: None }
+    }
+
+    /// The call as `endpoint` knows it.
+    pub(super) fn call_for(&self, endpoint: &Endpoint) -> Result<Call, Error> {
+        let way = self.pooled.as_ref().and_then(|pooled| pooled.way(endpoint.id));
+        match way {
+            Some(way) => way.call(&self.call).map_err(|error| error.server(endpoint.name.clone())),
+            None => Ok(self.call.clone()),
+        }
+    }
+
+    /// In words, how arguments become those of a pool's member, where they do not just pass.
+    pub(super) fn mapping(&self, server: ServerId) -> Option<String> {
+        let how = &self.pooled.as_ref()?.way(server)?.how;
+        (!how.is_plain()).then(|| how.to_string())
+    }
+
     pub(super) fn ids(&self) -> Vec<ServerId> {
         self.servers.iter().map(|endpoint| endpoint.id).collect()
     }
@@ -76,12 +99,12 @@ impl Orchestrator {
             return Ok(Aimed::At(aim));
         }
         // A server that has not been up listed nothing yet, or only before; its prefix tells whom to ask.
-        if let Some((endpoint, name)) = self.by_prefix(&target) {
+        if let Some((servers, name)) = self.by_prefix(kind, &target) {
             let mut call = call.clone().target(name);
-            if !may_begin(&call) {
+            if let ([endpoint], false) = (&servers[..], may_begin(&call)) {
                 call.hints = endpoint.rule(name).hints;
             }
-            return Ok(Aimed::At(Aim { call, servers: vec![endpoint] }));
+            return Ok(Aimed::At(Aim::new(call, servers)));
         }
         // Servers that are still starting may have it.
         let patience = self.view().connect_timeout;
@@ -99,22 +122,39 @@ impl Orchestrator {
         let hints = if may_begin(call) { Hints::default() } else { found.hints };
         let mut call = call.clone().target(found.name.clone());
         call.hints = hints;
-        Some(Aim { call, servers: view.endpoints(&found.servers) })
+        let pooled = found.pooled.clone();
+        Some(Aim { call, servers: view.endpoints(&found.servers), pooled })
     }
 
-    /// The server, not listed yet or not since it was started, whose prefix `target` has; the longest where several fit.
-    fn by_prefix<'a>(&self, target: &'a str) -> Option<(Arc<Endpoint>, &'a str)> {
+    /// The server, not listed yet or not since it was started, whose prefix `target` has, or the members of the pool
+    /// whose name it has, likewise; the longest where several fit.
+    fn by_prefix<'a>(&self, kind: Kind, target: &'a str) -> Option<(Vec<Arc<Endpoint>>, &'a str)> {
         let view = self.view();
-        let fitting = view.endpoints.iter().filter_map(|endpoint| {
-            let rest =
-                target.strip_prefix(endpoint.settings.prefix.as_str())?.strip_prefix("__")?;
-            let unknown = endpoint.may_have_more()
-                && !endpoint.settings.prefix.is_empty()
-                && !rest.is_empty();
-            unknown.then_some((endpoint, rest))
+        let rest = |prefix: &str| {
+            let rest = target.strip_prefix(prefix)?.strip_prefix("__")?;
+            (!prefix.is_empty() && !rest.is_empty()).then_some(rest)
+        };
+        let pools: &[Pool] = if kind == Kind::Tool { &view.pools } else { &[] };
+        let is_hidden = |endpoint: &Endpoint| {
+            pools.iter().any(|pool| pool.hides_members && pool.servers.contains(&endpoint.name))
+        };
+        let servers = view.endpoints.iter().filter(|it| it.may_have_more() && !is_hidden(it));
+        let by_server = servers.filter_map(|endpoint| {
+            let prefix = endpoint.settings.prefix.as_str();
+            Some((prefix.len(), vec![endpoint.clone()], rest(prefix)?))
         });
-        let longest = fitting.max_by_key(|(endpoint, _)| endpoint.settings.prefix.len());
-        longest.map(|(endpoint, rest)| (endpoint.clone(), rest))
+        let by_pool = pools.iter().filter_map(|pool| {
+            let rest = rest(&pool.name)?;
+            let is_declared = pool.tools.iter().any(|tool| *tool.name == *rest);
+            let members = pool.servers.iter().filter_map(|name| {
+                view.endpoints.iter().find(|it| it.name == *name && it.may_have_more()).cloned()
+            });
+            let members: Vec<_> = members.collect();
+            // What is declared is known without any list.
+            (!is_declared && !members.is_empty()).then_some((pool.name.len(), members, rest))
+        });
+        let longest = by_server.chain(by_pool).max_by_key(|(length, _, _)| *length);
+        longest.map(|(_, servers, rest)| (servers, rest))
     }
 
     /// A resource by its URI: the server that lists it, or whose template fits; else all that have resources, because
@@ -129,7 +169,7 @@ impl Orchestrator {
         if call.method == Method::RESOURCES_READ {
             call.hints = Hints::read();
         }
-        Ok(Aimed::At(Aim { call, servers }))
+        Ok(Aimed::At(Aim::new(call, servers)))
     }
 
     /// The servers that may have the resource: those that are known to, else all that have any.
@@ -176,13 +216,13 @@ impl Orchestrator {
             })?;
         let mut call = call.clone().target(found.name.clone());
         call.hints = Hints::read();
-        Ok(Aimed::At(Aim { call, servers: view.endpoints(&found.servers) }))
+        Ok(Aimed::At(Aim::new(call, view.endpoints(&found.servers))))
     }
 }
 
-/// A routed request as a call of a tool that `endpoint` has.
+/// A routed request as a call of a tool that `endpoint` has, or of one that a pool says is an equivalent of it.
 pub(super) fn handled(
-    handlers: &Handlers,
+    view: &View,
     endpoint: &Endpoint,
     request_type: &str,
     arguments: &serde_json::Map<String, serde_json::Value>,
@@ -191,14 +231,19 @@ pub(super) fn handled(
         return Err(error.unsent()); // what tools it has nobody knows
     }
     let listing = endpoint.listing.load();
-    let has_tool = |name: &str| listing.has(Kind::Tool, name);
-    let resolved = handlers.resolve(request_type, arguments, &has_tool).map_err(|error| {
+    let equivalent = |name: &str| view.catalogue.equivalent(endpoint.id, name);
+    let has_tool = |name: &str| listing.has(Kind::Tool, name) || equivalent(name).is_some();
+    let resolved = view.handlers.resolve(request_type, arguments, &has_tool).map_err(|error| {
         Error::new(ErrorKind::NotFound).message(error.to_string()).server(endpoint.name.clone())
     })?;
     let call = Call::tool(&resolved.tool, &resolved.arguments)
         .map_err(|error| Error::new(ErrorKind::Internal).caused_by(error).unsent())?;
-    let hints = listing.of(Kind::Tool).iter().find(|item| *item.name == *resolved.tool);
-    Ok(call.hints(hints.map(|item| endpoint.hints(item)).unwrap_or_default()))
+    let own = listing.of(Kind::Tool).iter().find(|item| *item.name == *resolved.tool);
+    match (own, equivalent(&resolved.tool)) {
+        (Some(item), _) => Ok(call.hints(endpoint.hints(item))),
+        (None, Some(way)) => Ok(way.how.call(&call)?.hints(way.hints)),
+        (None, None) => Ok(call),
+    }
 }
 
 fn missing(member: &str) -> Error {

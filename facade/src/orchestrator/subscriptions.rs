@@ -7,6 +7,7 @@ use std::time::Duration;
 use toolweir_core::{Call, Clock, Error, Kind, Method, RawJson, Reply, ServerId, TokioClock};
 
 use super::Orchestrator;
+use super::dispatch::Route;
 use super::resolve::Aimed;
 use crate::endpoint::{Endpoint, bounded};
 
@@ -159,7 +160,7 @@ impl Orchestrator {
             *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(endpoint.id);
             Ok(aim.call.clone())
         };
-        let reply = self.dispatch(self.order(&aim), call.deadline, at).await?;
+        let reply = self.dispatch(Route::among(self.order(&aim), call.deadline), at).await?;
         let server = *last.lock().unwrap_or_else(PoisonError::into_inner);
         // Where each client has an instance of its own, each of them is told.
         if !server.is_some_and(|server| self.is_isolated(server)) {
@@ -188,7 +189,7 @@ impl Orchestrator {
         let server = self.view().endpoint(server).cloned();
         // Where the server is gone, so is what it would have sent.
         let Some(server) = server else { return Ok(done()) };
-        self.dispatch(vec![server], call.deadline, |_| Ok(call.clone())).await
+        self.dispatch(Route::among(vec![server], call.deadline), |_| Ok(call.clone())).await
     }
 }
 

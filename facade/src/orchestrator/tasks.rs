@@ -47,7 +47,7 @@ impl Orchestrator {
         if matches!(call.method.as_str(), "tasks/get" | "tasks/result") {
             call.hints = Hints::read();
         }
-        Ok(Aimed::At(Aim { call, servers: vec![endpoint.clone()] }))
+        Ok(Aimed::At(Aim::new(call, vec![endpoint.clone()])))
     }
 
     /// Whether the request is one of those that there are in the client's era, and any server has such tasks.

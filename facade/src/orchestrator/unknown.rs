@@ -48,7 +48,7 @@ impl Orchestrator {
                 Error::new(ErrorKind::InvalidRequest).message(format!("params: {error}"))
             })?);
         }
-        Ok(Aimed::At(Aim { call, servers: vec![server] }))
+        Ok(Aimed::At(Aim::new(call, vec![server])))
     }
 
     /// The servers among whose capabilities the method's namespace is.

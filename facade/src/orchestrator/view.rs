@@ -9,6 +9,7 @@ use super::{Inner, Orchestrator, fan};
 use crate::catalogue::{Catalogue, Item, Source};
 use crate::endpoint::Endpoint;
 use crate::handlers::Handlers;
+use crate::pools::Pool;
 
 /// The servers, what they list, and how routed requests become calls: immutable, replaced as a whole.
 ///
@@ -17,6 +18,8 @@ pub(super) struct View {
     /// In the order of the configuration.
     pub(super) endpoints: Arc<[Arc<Endpoint>]>,
     pub(super) catalogue: Catalogue,
+    /// The pools that the catalogue was put together with.
+    pub(super) pools: Arc<[Pool]>,
     pub(super) handlers: Arc<Handlers>,
     pub(super) connect_timeout: Duration,
 }
@@ -44,35 +47,38 @@ impl Inner {
     pub(super) fn merge(&self) {
         let _one = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.view.load();
-        self.publish(old.endpoints.clone(), old.handlers.clone(), old.connect_timeout);
+        let (endpoints, pools) = (old.endpoints.clone(), old.pools.clone());
+        self.publish(endpoints, pools, old.handlers.clone(), old.connect_timeout);
     }
 
     /// Replaces the servers, with the lists that are known of them.
     pub(super) fn replace(
         &self,
         endpoints: Arc<[Arc<Endpoint>]>,
+        pools: Arc<[Pool]>,
         handlers: Handlers,
         connect_timeout: Duration,
     ) {
         let _one = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
-        self.publish(endpoints, Arc::new(handlers), connect_timeout);
+        self.publish(endpoints, pools, Arc::new(handlers), connect_timeout);
     }
 
     /// To be called by one at a time, so that a later view never loses to an earlier.
     fn publish(
         &self,
         endpoints: Arc<[Arc<Endpoint>]>,
+        pools: Arc<[Pool]>,
         handlers: Arc<Handlers>,
         connect_timeout: Duration,
     ) {
-        let catalogue = catalogue(&endpoints);
+        let catalogue = catalogue(&endpoints, &pools);
         let old = self.view.load_full();
         let known = old.catalogue.problems();
         for problem in catalogue.problems().iter().filter(|problem| !known.contains(problem)) {
             tracing::warn!("{problem}");
         }
         let changed = fan::changed(&old.catalogue, &catalogue);
-        let view = View { endpoints, catalogue, handlers, connect_timeout };
+        let view = View { endpoints, catalogue, pools, handlers, connect_timeout };
         self.view.store(Arc::new(view));
         for method in changed {
             self.tell(&ServerMessage::Notification(Notification::new(method, None)));
@@ -80,7 +86,7 @@ impl Inner {
     }
 }
 
-pub(super) fn catalogue(endpoints: &[Arc<Endpoint>]) -> Catalogue {
+pub(super) fn catalogue(endpoints: &[Arc<Endpoint>], pools: &[Pool]) -> Catalogue {
     let listings: Vec<_> = endpoints.iter().map(|endpoint| endpoint.listing.load_full()).collect();
     let hints: Vec<_> =
         endpoints.iter().map(|endpoint| move |item: &Item| endpoint.hints(item)).collect();
@@ -93,8 +99,10 @@ pub(super) fn catalogue(endpoints: &[Arc<Endpoint>]) -> Catalogue {
             server_name: &endpoint.name,
             prefix: &endpoint.settings.prefix,
             listing,
+            is_listed: endpoint.is_listed(),
+            may_have_more: endpoint.may_have_more(),
             hints,
         })
         .collect();
-    Catalogue::merge(&sources)
+    Catalogue::merge(&sources, pools)
 }

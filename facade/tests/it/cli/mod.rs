@@ -7,6 +7,7 @@ mod explain;
 mod gateway;
 mod help;
 mod lists;
+mod pools;
 mod reload;
 mod secrets;
 mod stdio;

@@ -7,6 +7,7 @@ mod failing;
 mod left;
 mod listeners;
 mod policies;
+mod pools;
 mod resting;
 mod routing;
 mod servers;
@@ -113,6 +114,18 @@ const EFFECTS: &[(&str, fn())] = &[
     ("toolweir.hedge", failing::a_slow_server_is_not_waited_for),
     ("toolweir.hedge.budgetPercent", failing::a_slow_server_is_not_waited_for),
     ("toolweir.listen", listeners::clients_come_in_where_it_says),
+    ("toolweir.pools", pools::a_pool_offers_its_members_tools),
+    ("toolweir.pools.*.hideMembers", pools::members_can_be_hidden),
+    ("toolweir.pools.*.servers", pools::a_pool_offers_its_members_tools),
+    ("toolweir.pools.*.sticky", pools::a_client_can_stay_with_one_member),
+    ("toolweir.pools.*.tools", pools::tools_can_be_declared_to_be_equivalents),
+    ("toolweir.pools.*.tools.*.definition", pools::a_pooled_tool_can_be_described),
+    ("toolweir.pools.*.tools.*.members", pools::tools_can_be_declared_to_be_equivalents),
+    ("toolweir.pools.*.tools.*.members.*.defaults", pools::arguments_can_be_mapped),
+    ("toolweir.pools.*.tools.*.members.*.drop", pools::arguments_can_be_mapped),
+    ("toolweir.pools.*.tools.*.members.*.rename", pools::arguments_can_be_mapped),
+    ("toolweir.pools.*.tools.*.members.*.set", pools::arguments_can_be_mapped),
+    ("toolweir.pools.*.tools.*.members.*.tool", pools::tools_can_be_declared_to_be_equivalents),
     ("toolweir.rateLimit", policies::the_limit_can_be_off),
     ("toolweir.rateLimit.burst", policies::the_burst_holds),
     ("toolweir.rateLimit.maxWaitMs", policies::the_wait_holds),

@@ -1,7 +1,7 @@
 //! A server over HTTP, in this process, that counts its calls.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use serde_json::json;
@@ -24,6 +24,7 @@ struct Counts {
     is_open: AtomicBool,
     opened: Notify,
     hung: Arc<AtomicUsize>,
+    arguments: Mutex<serde_json::Value>,
 }
 
 impl Upstream {
@@ -61,6 +62,11 @@ impl Upstream {
         self.counts.calls.load(Ordering::SeqCst)
     }
 
+    /// The arguments of its last call.
+    pub(crate) fn arguments(&self) -> serde_json::Value {
+        self.counts.arguments.lock().unwrap().clone()
+    }
+
     /// Waits for a call of `gated`, then does `meanwhile` and lets it go on.
     pub(crate) async fn during(&self, meanwhile: impl Future<Output = ()>) {
         self.counts.arrived.notified().await;
@@ -93,6 +99,8 @@ impl Server for Counts {
         }
         assert_eq!(call.method, Method::TOOLS_CALL);
         let count = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        let params: serde_json::Value = call.params.as_ref().unwrap().get().unwrap();
+        self.arguments.lock().unwrap().clone_from(&params["arguments"]);
         let tool = call.target.as_deref().unwrap();
         if tool == "hang" || tool == "hang_once" && self.hung.fetch_add(1, Ordering::SeqCst) == 0 {
             return std::future::pending().await;

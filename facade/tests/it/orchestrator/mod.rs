@@ -12,6 +12,7 @@ mod life;
 mod limits;
 mod links;
 mod lists;
+mod pools;
 mod pressure;
 mod reload;
 mod resting;

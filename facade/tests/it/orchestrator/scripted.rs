@@ -72,9 +72,14 @@ pub(crate) struct Scripted {
 
 impl Scripted {
     pub(crate) fn new(name: &'static str, tools: &[&str]) -> Arc<Self> {
+        Self::with(name, tools.iter().map(|tool| json!({ "name": tool, "annotations": { "readOnlyHint": tool.starts_with("read") } })).collect())
+    }
+
+    /// One that lists these tools.
+    pub(crate) fn with(name: &'static str, tools: Vec<serde_json::Value>) -> Arc<Self> {
         Arc::new(Self {
             name,
-            tools: Mutex::new(tools.iter().map(|tool| json!({ "name": tool, "annotations": { "readOnlyHint": tool.starts_with("read") } })).collect()),
+            tools: Mutex::new(tools),
             does: Mutex::new(Does::Answer),
             tool_does: Mutex::default(),
             down: AtomicBool::new(false),
@@ -107,6 +112,12 @@ impl Scripted {
         if down {
             self.tell(&ServerMessage::Disconnected(Error::new(Kind::Disconnected)));
         }
+    }
+
+    /// The arguments of the last tool's call that it got; `null` where there were none.
+    pub(crate) fn arguments(&self) -> serde_json::Value {
+        let params = self.params.lock().unwrap().clone();
+        params.unwrap().get::<serde_json::Value>().unwrap()["arguments"].take()
     }
 
     pub(crate) fn set_tools(&self, tools: &[&str]) {
