@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use hyper::StatusCode;
-use toolweir_core::{Call, Client, Error, Kind, Method, Peer, RawJson, Reply};
+use toolweir_core::{Call, Client, Error, Kind, Method, Peer, RawJson, Reply, Scope};
 
 use super::front::Front;
 use super::parked;
@@ -120,7 +120,7 @@ fn is_cacheable(method: &Method) -> bool {
     )
 }
 
-/// Adds what 2026-07-28 requires of every result, where a legacy server left it out.
+/// Adds what 2026-07-28 requires of every result, where the result leaves it out: how long it holds is what the reply says.
 pub(super) fn modern_result(method: &Method, reply: Reply) -> RawJson {
     let result = reply.result;
     let [mut kind, mut ttl, mut scope] = [false; 3];
@@ -141,12 +141,24 @@ pub(super) fn modern_result(method: &Method, reply: Reply) -> RawJson {
         edit = edit.set("resultType", &text("complete"));
     }
     if is_cacheable && !ttl {
-        edit = edit.set("ttlMs", &RawJson::from(serde_json::Value::from(0)));
+        let ttl = reply.ttl.unwrap_or_default().as_millis();
+        edit = edit.set("ttlMs", &RawJson::from(serde_json::Value::from(whole(ttl))));
     }
     if is_cacheable && !scope {
-        edit = edit.set("cacheScope", &text("private"));
+        edit = edit.set("cacheScope", &text(name(reply.scope)));
     }
     edit.finish().unwrap_or_else(|_| result.clone())
+}
+
+fn whole(millis: u128) -> u64 {
+    u64::try_from(millis).unwrap_or(u64::MAX)
+}
+
+fn name(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Private => "private",
+        Scope::Public => "public",
+    }
 }
 
 pub(crate) fn text(text: &str) -> RawJson {

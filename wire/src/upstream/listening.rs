@@ -26,10 +26,11 @@ pub(super) fn is_acknowledgement(notification: &Notification) -> bool {
     notification.method == *"notifications/subscriptions/acknowledged"
 }
 
-/// Which of our subscriptions a notification belongs to.
-pub(super) fn subscription_id(notification: &Notification) -> Option<u64> {
+/// Which subscription a notification names, if it names one: ours by its number, or `Some(None)`.
+pub(super) fn subscription_id(notification: &Notification) -> Option<Option<u64>> {
     let meta = notification.params.as_ref()?.member("_meta")?.to_json();
-    Id::from_json(meta.member(meta::SUBSCRIPTION_ID)?.to_json())?.as_own()
+    let id = meta.member(meta::SUBSCRIPTION_ID)?.to_json();
+    Some(Id::from_json(id).and_then(|id| id.as_own()))
 }
 
 /// What came of opening a stream.

@@ -217,6 +217,18 @@ impl Waiting {
         }
     }
 
+    /// The same where the peer does not say which one it means: of one alone that is not acknowledged yet.
+    pub(super) fn acknowledge_sole(&self) {
+        let table = self.table();
+        let awaits = |entry: &Entry| matches!(entry.standing, Some(Some(_)));
+        let mut open = table.calls.iter().filter(|(_, entry)| awaits(entry)).map(|(id, _)| *id);
+        if let (Some(id), None) = (open.next(), open.next()) {
+            drop(open);
+            drop(table);
+            self.acknowledge(id);
+        }
+    }
+
     /// Ends a subscription that the peer has cancelled.
     pub(super) fn end_standing(&self, id: u64) {
         let mut table = self.table();

@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Notify;
-use toolweir_core::{Call, Error, Instant, Kind, Method, RawJson, ServerInfo, ServerMessage};
+use toolweir_core::{
+    Call, Clock, Error, Instant, Kind, Method, RawJson, ServerInfo, ServerMessage, TokioClock,
+};
 
 use super::Remote;
 use super::exchange::{self, Failed};
@@ -86,12 +88,18 @@ impl Head {
     }
 }
 
+/// How long a server that was asked for its era, and had kept it, is not asked again. Some answer every call with what
+/// another era's server might.
+const ERA_HOLDS: Duration = Duration::from_secs(10);
+
 /// An HTTP server as it was agreed to speak with it.
 #[derive(Debug)]
 pub(super) struct Session {
     agreed: Agreed,
     id: Option<HeaderValue>,
     listening: Mutex<Option<AbortOnDrop>>,
+    /// When it last said that its era is the one agreed on.
+    confirmed: Mutex<Option<Instant>>,
 }
 
 impl Ends for Session {}
@@ -115,7 +123,8 @@ impl Session {
             Era::Modern => None,
         };
         let info = agreed.info.clone();
-        let session = Arc::new(Self { agreed, id, listening: Mutex::new(None) });
+        let session =
+            Arc::new(Self { agreed, id, listening: Mutex::new(None), confirmed: Mutex::new(None) });
         let begun = Arc::new(Notify::new());
         let task = tokio::spawn(listen::listen(remote.clone(), &session, begun.clone()));
         *session.listening.lock().unwrap_or_else(PoisonError::into_inner) = Some(AbortOnDrop(task));
@@ -129,10 +138,18 @@ impl Session {
 
     /// Whether the server is of the other era by now; `false` where that cannot be told.
     pub(super) async fn is_outdated(&self, remote: &Arc<Remote>) -> bool {
+        let confirmed = || self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        if confirmed().is_some_and(|at| TokioClock.now() - at < ERA_HOLDS) {
+            return false;
+        }
         let opening = Opening { remote, session: Mutex::default() };
         let probe = handshake::probe(&opening);
         match tokio::time::timeout(remote.options.probe_timeout, probe).await {
-            Ok(Ok(era)) => era != self.era(),
+            Ok(Ok(era)) if era == self.era() => {
+                *confirmed() = Some(TokioClock.now());
+                false
+            }
+            Ok(Ok(_)) => true,
             Ok(Err(_)) | Err(_) => false,
         }
     }

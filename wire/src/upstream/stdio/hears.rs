@@ -126,11 +126,13 @@ impl Hears {
                     self.waiting.end_standing(id);
                 }
             }
-            _ if is_acknowledgement(&notification) => {
-                if let Some(id) = subscription_id(&notification) {
-                    self.waiting.acknowledge(id);
+            _ if is_acknowledgement(&notification) => match subscription_id(&notification) {
+                Some(Some(id)) => self.waiting.acknowledge(id),
+                Some(None) => {
+                    tracing::debug!(server = &*self.name, "acknowledged what is not ours")
                 }
-            }
+                None => self.waiting.acknowledge_sole(),
+            },
             _ if concerns_all(&notification.method) => {
                 self.subscribers.tell(ServerMessage::Notification(notification));
             }

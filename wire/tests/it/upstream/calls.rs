@@ -129,6 +129,17 @@ async fn a_log_message_reaches_the_one_client_that_it_can_be_meant_for() {
     assert_eq!((one.heard().len(), two.heard().len()), (1, 0));
 }
 
+/// As 2025-03-26 lets a server write.
+#[tokio::test]
+async fn several_messages_in_one_line_are_each_taken() {
+    let server = stdio("legacy");
+    let caller = Arc::new(Caller::default());
+    let batch = format!("[{}, 7, {}]\n", LOG.trim_end(), DONE.trim_end());
+    let say = tool("say", json!({ "say": [batch] })).client(client("one")).peer(caller.clone());
+    assert_eq!(within(server.call(&say)).await.unwrap().result, RawJson::EMPTY_OBJECT);
+    assert_eq!(caller.heard(), [("notifications/message".to_owned(), json!({ "data": 1 }))]);
+}
+
 #[tokio::test]
 async fn a_servers_question_goes_to_the_client_whose_call_it_works_on() {
     let server = stdio("legacy");

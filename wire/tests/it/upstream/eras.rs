@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
+use crate::peer::Stopped;
 use crate::peer::http::{Answer, Seen, Web, http, legacy, modern, result};
 use crate::peer::server::serve;
 
@@ -105,6 +106,22 @@ async fn an_answer_that_only_looks_so_changes_nothing() {
     assert_eq!(web.of("tools/call").len(), 3, "not sent again");
     assert_eq!(listener.heard(), ["connected 2026-07-28"]);
     assert_eq!(other.heard(), ["connected 2025-06-18"]);
+}
+
+/// Each call was followed by a probe, for as long as the server answered so.
+#[tokio::test]
+async fn a_server_whose_every_answer_looks_so_is_asked_for_its_era_now_and_then() {
+    let stopped = Stopped::new();
+    let web = Web::start(|seen| modern(seen, |_| http("404 Not Found", "", "nothing here"))).await;
+    let server = web.server();
+    for asked in [2, 3] {
+        for _ in 0..3 {
+            call(&server, "x", json!({})).await.unwrap_err();
+        }
+        assert_eq!(web.of("server/discover").len(), asked, "beside the handshake");
+        tokio::time::advance(Duration::from_secs(11)).await;
+    }
+    drop(stopped);
 }
 
 /// That a program had ended when it was asked in the modern way was remembered for ever, so that a newer version of it was

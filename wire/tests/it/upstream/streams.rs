@@ -481,6 +481,38 @@ async fn a_server_that_acknowledges_nothing_holds_a_subscription_up_for_two_seco
     assert!(all.iter().any(|line| line.to_string().contains("file:///b")), "it was asked for");
 }
 
+/// A child that acknowledged without saying what made each subscription wait for two seconds.
+#[tokio::test(start_paused = true)]
+async fn an_acknowledgement_without_a_name_is_of_the_one_that_waits_for_it() {
+    let server = StdioServer::over("peer", streams("tells"), Options::default());
+    within(server.connect(soon())).await.unwrap();
+    subscribed(&server, 1).await;
+    let acknowledge = async |id: Option<Value>| {
+        let mut message = script::acknowledgement(&Value::Null, &json!({}));
+        match id {
+            Some(id) => message["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] = id,
+            None => message["params"]["_meta"] = json!({}),
+        }
+        let done = "{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{}}\n";
+        call(&server, "say", json!({ "say": [format!("{message}\n"), done] })).await.unwrap();
+    };
+    acknowledge(None).await;
+    for (uri, count) in [("file:///a", 2), ("file:///b", 3)] {
+        let before = tokio::time::Instant::now();
+        let subscribing = tokio::spawn({
+            let server = server.clone();
+            async move { server.call(&resource(Method::RESOURCES_SUBSCRIBE, uri)).await }
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await; // further wishes are awaited for 20 ms
+        subscribed(&server, count).await;
+        acknowledge(Some("another's".into())).await;
+        assert!(!subscribing.is_finished());
+        acknowledge(None).await;
+        within(subscribing).await.unwrap().unwrap();
+        assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
+    }
+}
+
 /// Only servers over HTTP were listened to in this way.
 #[tokio::test]
 async fn a_modern_child_is_listened_to_by_subscription() {
