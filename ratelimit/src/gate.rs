@@ -9,6 +9,7 @@ use toolweir_core::{Call, Clock, Guard, Instant, Kind, MonotonicClock, Outcome, 
 use crate::adaptive::Adaptive;
 use crate::crowd::Crowd;
 use crate::event::Listeners;
+use crate::held::Held;
 use crate::{Event, GateConfig, InvalidConfig, Refusal};
 
 /// Bounds how many calls run at once, and shares the places fairly among those who wait.
@@ -44,6 +45,16 @@ struct Inner<K> {
 struct State<K> {
     crowd: Crowd<K>,
     limit: Adaptive,
+    held: Held,
+}
+
+impl<K: Hash + Eq + Clone> State<K> {
+    /// Refuses a caller, who would come after all who wait.
+    fn busy(&self) -> Refusal {
+        let (in_flight, limit) = (self.crowd.in_flight(), self.limit.get());
+        let leaving = (in_flight + self.crowd.waiting() + 1).saturating_sub(limit);
+        Refusal::Busy { retry_after: self.held.until_gone(leaving, in_flight) }
+    }
 }
 
 impl<K: Hash + Eq + Clone> Inner<K> {
@@ -54,7 +65,7 @@ impl<K: Hash + Eq + Clone> Inner<K> {
     fn enter(&self) -> Result<(), Refusal> {
         let mut state = self.state();
         let limit = state.limit.get();
-        if state.crowd.enter(limit) { Ok(()) } else { Err(Refusal::Busy) }
+        if state.crowd.enter(limit) { Ok(()) } else { Err(state.busy()) }
     }
 
     #[cold]
@@ -71,11 +82,23 @@ impl<K: Hash + Eq + Clone> Inner<K> {
         refusal
     }
 
+    /// Frees a place that was never used.
+    #[cfg(feature = "tokio")]
+    fn pass_on(&self) {
+        let mut state = self.state();
+        state.crowd.leave();
+        let limit = state.limit.get();
+        let woken = state.crowd.admit(limit);
+        drop(state);
+        woken.into_iter().for_each(std::task::Waker::wake);
+    }
+
     /// Frees a place, learns from how the call went, and lets in those who have room now.
-    fn leave(&self, how: Option<(&Outcome, Instant, Instant)>) {
+    fn leave(&self, outcome: Option<&Outcome>, entered: Instant, now: Instant) {
         let mut state = self.state();
         let from = state.limit.get();
-        if let Some((outcome, entered, now)) = how {
+        state.held.learn(now.since(entered));
+        if let Some(outcome) = outcome {
             let in_flight = state.crowd.in_flight();
             state.limit.learn(outcome, in_flight, entered, now);
         }
@@ -105,7 +128,8 @@ impl<K: Hash + Eq + Clone> Gate<K> {
     /// Names the field of `config` that makes no sense.
     pub fn with_clock(config: &GateConfig, clock: Arc<dyn Clock>) -> Result<Self, InvalidConfig> {
         config.validate()?;
-        let state = State { crowd: Crowd::new(config.max_waiting), limit: Adaptive::new(config) };
+        let crowd = Crowd::new(config.max_waiting);
+        let state = State { crowd, limit: Adaptive::new(config), held: Held::default() };
         let (state, config) = (Mutex::new(state), config.clone());
         let inner = Inner { state, clock, config, listener: OnceLock::new() };
         Ok(Self { inner: Arc::new(inner) })
@@ -129,7 +153,7 @@ impl<K: Hash + Eq + Clone> Gate<K> {
     /// Takes a place, where one is free and nobody waits for it.
     ///
     /// # Errors
-    /// [`Refusal::Busy`].
+    /// [`Refusal::Busy`], with an estimate of when to try again.
     pub fn try_enter(&self) -> Result<Place<K>, Refusal> {
         self.try_enter_at(self.inner.clock.now())
     }
@@ -189,7 +213,7 @@ impl<K: Hash + Eq + Clone> Place<K> {
     /// Frees the place and tells the gate how the call went.
     pub fn settle(mut self, outcome: &Outcome, now: Instant) {
         if let Some(inner) = self.inner.take() {
-            inner.leave(Some((outcome, self.entered, now)));
+            inner.leave(Some(outcome), self.entered, now);
         }
     }
 
@@ -203,7 +227,7 @@ impl<K: Hash + Eq + Clone> Place<K> {
 impl<K: Hash + Eq + Clone> Drop for Place<K> {
     fn drop(&mut self) {
         if let Some(inner) = self.inner.take() {
-            inner.leave(None);
+            inner.leave(None, self.entered, inner.clock.now());
         }
     }
 }
@@ -222,7 +246,7 @@ impl<K: Hash + Eq + Clone + Send> Guard for Gate<K> {
     }
 
     fn settle(&self, ticket: Ticket, outcome: &Outcome, now: Instant) {
-        self.inner.leave(Some((outcome, Instant::from_nanos(ticket.value()), now)));
+        self.inner.leave(Some(outcome), Instant::from_nanos(ticket.value()), now);
     }
 }
 
@@ -251,7 +275,7 @@ mod wait {
             let Some(id) = self.id else { return };
             let had_place = self.inner.state().crowd.give_up(self.key, id);
             if had_place {
-                self.inner.leave(None);
+                self.inner.pass_on();
             }
         }
     }
@@ -282,19 +306,20 @@ mod wait {
 
         async fn wait(&self, key: &K, deadline: Instant) -> Result<Place<K>, Refusal> {
             let begun = self.inner.clock.now();
-            let Err(_busy) = self.inner.enter() else {
+            let Err(busy) = self.inner.enter() else {
                 return Ok(Place { inner: Some(Arc::clone(&self.inner)), entered: begun });
             };
             let patience = deadline.since(begun).min(self.inner.config.max_wait);
             if patience.is_zero() {
-                return Err(Refusal::Busy);
+                return Err(busy);
             }
             let (id, pushed_out) = {
                 let mut state = self.inner.state();
                 let limit = state.limit.get();
-                let joined = state.crowd.join(key, limit).ok_or(Refusal::Busy)?;
-                drop(state);
-                joined
+                match state.crowd.join(key, limit) {
+                    Some(joined) => joined,
+                    None => return Err(state.busy()),
+                }
             };
             let mut waiting = Waiting { inner: &self.inner, key, id: Some(id) };
             pushed_out.into_iter().for_each(std::task::Waker::wake);
@@ -321,9 +346,12 @@ mod wait {
                 }
                 Ok(false) => {
                     waiting.id = None;
-                    Err(Refusal::Busy)
+                    Err(self.inner.state().busy())
                 }
-                Err(_too_long) => Err(Refusal::Busy),
+                Err(_too_long) => {
+                    drop(waiting);
+                    Err(self.inner.state().busy())
+                }
             }
         }
     }

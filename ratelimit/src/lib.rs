@@ -16,6 +16,7 @@ mod crowd;
 mod event;
 mod gate;
 mod gate_config;
+mod held;
 mod limiter;
 mod line;
 #[cfg(test)]

@@ -28,7 +28,11 @@ pub enum Refusal {
     },
     /// As many calls run as may, and there is no room to wait or the wait was too long.
     #[error("too many calls at once")]
-    Busy,
+    Busy {
+        /// When a place may be free: an estimate from how long places were held lately, not a promise. `None` before
+        /// the first was freed.
+        retry_after: Option<Duration>,
+    },
     /// The call costs more than the bucket ever holds, so it can never be admitted.
     #[error("costs more than the burst of {burst}")]
     TooCostly {
@@ -43,14 +47,16 @@ impl Refusal {
         self.retry_after().unwrap_or(Duration::MAX)
     }
 
-    /// When trying again makes sense; `None` where that is not known, or never.
+    /// When trying again makes sense: exactly, but for [`Busy`](Self::Busy), where it is an estimate; `None` where that is
+    /// not known, or never.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match *self {
             Self::Limited { retry_after }
             | Self::TooLate { retry_after }
             | Self::QueueFull { retry_after } => Some(retry_after),
-            Self::Busy | Self::TooCostly { .. } => None,
+            Self::Busy { retry_after } => retry_after,
+            Self::TooCostly { .. } => None,
         }
     }
 }
@@ -62,7 +68,7 @@ impl From<Refusal> for Kind {
             Refusal::Limited { retry_after }
             | Refusal::TooLate { retry_after }
             | Refusal::QueueFull { retry_after } => Self::RateLimited { retry_after },
-            Refusal::Busy => Self::Overloaded,
+            Refusal::Busy { .. } => Self::Overloaded,
             Refusal::TooCostly { .. } => Self::InvalidRequest,
         }
     }

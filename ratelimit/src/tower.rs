@@ -147,7 +147,9 @@ where
         let this = self.project();
         let Some(inner) = this.inner.as_pin_mut() else {
             // A refusal stays what it is, however often one asks.
-            return Poll::Ready(Err(LimitError::Refused(this.refusal.unwrap_or(Refusal::Busy))));
+            return Poll::Ready(Err(LimitError::Refused(
+                this.refusal.unwrap_or(Refusal::Busy { retry_after: None }),
+            )));
         };
         let response = std::task::ready!(inner.poll(context));
         *this.held = None;

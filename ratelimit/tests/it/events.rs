@@ -102,7 +102,7 @@ fn a_gate_tells_of_refusals_and_of_its_limit() -> Test {
     let again = gate.clone().on_event(|_| panic!("the first listener stays"));
     let mut places: Vec<_> = (0..10).map(|_| gate.try_enter()).collect::<Result<_, _>>()?;
     assert!(again.try_enter().is_err());
-    heard.check(&[Event::Refused(Refusal::Busy)]);
+    heard.check(&[Event::Refused(Refusal::Busy { retry_after: None })]);
     let place = places.pop().expect("ten");
     place.settle(&Outcome::Ambiguous(Kind::Timeout), Instant::FAR_FUTURE);
     heard.check(&[Event::LimitChanged { from: 10, to: 9 }]);
@@ -122,7 +122,10 @@ async fn a_gate_tells_once_of_each_that_waits_and_of_those_that_wait_too_long() 
     let place = gate.enter(&1).await?;
     heard.check(&[]);
     assert!(gate.enter(&2).await.is_err());
-    heard.check(&[Event::Waiting { due: None }, Event::Refused(Refusal::Busy)]);
+    heard.check(&[
+        Event::Waiting { due: None },
+        Event::Refused(Refusal::Busy { retry_after: None }),
+    ]);
     drop(place);
     Ok(())
 }

@@ -1,6 +1,10 @@
 //! The gate: so many at once, in fair lines, with a limit that adapts.
 
-use toolweir_core::{Answer, Call, Guard, Instant, Kind, Method, Outcome, Permit};
+use std::sync::Arc;
+
+use toolweir_core::{
+    Answer, Call, Clock, Guard, Instant, Kind, ManualClock, Method, Outcome, Permit,
+};
 use toolweir_ratelimit::{Gate, GateConfig, Refusal};
 
 use crate::{at, ms};
@@ -17,12 +21,34 @@ fn so_many_and_no_more() -> Test {
     let first = gate.try_enter()?;
     let second = gate.try_enter_at(at(7))?;
     assert_eq!(second.entered(), at(7));
-    assert_eq!(gate.try_enter().expect_err("full"), Refusal::Busy);
+    assert_eq!(gate.try_enter().expect_err("full"), Refusal::Busy { retry_after: None });
     assert_eq!(gate.in_flight(), 2);
     drop(first);
     second.settle(&Outcome::OK, at(9));
     assert_eq!(gate.in_flight(), 0);
-    assert_eq!(Kind::from(Refusal::Busy), Kind::Overloaded);
+    assert_eq!(Kind::from(Refusal::Busy { retry_after: None }), Kind::Overloaded);
+    Ok(())
+}
+
+#[test]
+fn a_refusal_says_when_a_place_may_be_free() -> Test {
+    let clock = Arc::new(ManualClock::new());
+    let gate = Gate::<()>::with_clock(&GateConfig::default().max_in_flight(4), clock.clone())?;
+    let mut places: Vec<_> = (0..4).map(|_| gate.try_enter()).collect::<Result<_, _>>()?;
+    let retry_after = || gate.try_enter().err().and_then(|refusal| refusal.retry_after());
+    assert_eq!(retry_after(), None, "nothing is known yet");
+    clock.advance(ms(80));
+    places.pop().expect("four").settle(&Outcome::OK, clock.now());
+    places.push(gate.try_enter()?);
+    assert_eq!(retry_after(), Some(ms(20)), "four, each for 80 ms: one in 20");
+    clock.advance(ms(80));
+    drop(places.remove(0));
+    places.push(gate.try_enter()?);
+    assert_eq!(
+        retry_after(),
+        Some(ms(22) + ms(1) / 2),
+        "a place that was dropped counts, too: 90 ms"
+    );
     Ok(())
 }
 
@@ -264,7 +290,7 @@ mod waiting {
         tasks.run_until(tokio::time::sleep(ms(1))).await;
         drop(place);
         tasks.await;
-        let busy = Err(Refusal::Busy);
+        let busy = Err(Refusal::Busy { retry_after: None });
         let mut results = results.borrow().clone();
         results.sort_unstable_by_key(|(name, _)| *name);
         assert_eq!(
@@ -286,10 +312,16 @@ mod waiting {
         let gate = gate(&one_at_once())?;
         let _place = gate.try_enter()?;
         let begun = TokioClock.now();
-        assert_eq!(gate.enter_by(&1, begun + ms(50)).await.expect_err("full"), Refusal::Busy);
+        assert_eq!(
+            gate.enter_by(&1, begun + ms(50)).await.expect_err("full"),
+            Refusal::Busy { retry_after: None }
+        );
         assert_eq!(TokioClock.now() - begun, ms(50));
-        assert_eq!(gate.enter_by(&1, begun).await.expect_err("full"), Refusal::Busy);
-        assert_eq!(gate.enter(&1).await.expect_err("full"), Refusal::Busy);
+        assert_eq!(
+            gate.enter_by(&1, begun).await.expect_err("full"),
+            Refusal::Busy { retry_after: None }
+        );
+        assert_eq!(gate.enter(&1).await.expect_err("full"), Refusal::Busy { retry_after: None });
         assert_eq!(TokioClock.now() - begun, ms(60_050));
         assert_eq!(gate.waiting(), 0);
         Ok(())

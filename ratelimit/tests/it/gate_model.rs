@@ -143,6 +143,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..120)
 }
 
+fn busy(refusal: Refusal) -> bool {
+    matches!(refusal, Refusal::Busy { .. })
+}
+
 fn poll(waiting: &mut Waiting) -> Poll<Result<Place<u8>, Refusal>> {
     waiting.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -184,7 +188,8 @@ async fn check(adaptive: bool, script: Vec<Step>) -> Result<(), TestCaseError> {
                         callers.inside.insert(caller, place);
                     }
                     Poll::Ready(Err(refusal)) => {
-                        prop_assert_eq!((expected, refusal), (Entered::Refused, Refusal::Busy));
+                        prop_assert_eq!(expected, Entered::Refused);
+                        prop_assert!(busy(refusal));
                     }
                     Poll::Pending => {
                         let Entered::Waits { pushed_out } = expected else {
@@ -194,7 +199,9 @@ async fn check(adaptive: bool, script: Vec<Step>) -> Result<(), TestCaseError> {
                         if let Some(pushed_out) = pushed_out {
                             let mut other = callers.waiting.remove(&pushed_out).expect("waits");
                             let told = poll(&mut other).map(|it| it.map(drop));
-                            prop_assert_eq!(told, Poll::Ready(Err(Refusal::Busy)));
+                            prop_assert!(
+                                matches!(told, Poll::Ready(Err(refusal)) if busy(refusal))
+                            );
                         }
                     }
                 }
@@ -207,7 +214,7 @@ async fn check(adaptive: bool, script: Vec<Step>) -> Result<(), TestCaseError> {
                         model.inside.push(caller);
                         callers.inside.insert(caller, place);
                     }
-                    Err(refusal) => prop_assert_eq!((free, refusal), (false, Refusal::Busy)),
+                    Err(refusal) => prop_assert!(!free && busy(refusal)),
                 }
             }
             Step::Leave(n) => {

@@ -62,7 +62,7 @@ async fn a_place_is_held_until_the_response_or_until_the_caller_leaves() -> Test
     let mut echo = layer.layer(Echo);
     let mut answered = Box::pin(echo.call(1));
     assert_eq!(gate.in_flight(), 1);
-    assert_eq!(echo.call(2).await, Err(LimitError::Refused(Refusal::Busy)));
+    assert_eq!(echo.call(2).await, Err(LimitError::Refused(Refusal::Busy { retry_after: None })));
     assert_eq!(answered.as_mut().await, Ok(1));
     assert_eq!(gate.in_flight(), 0, "freed with the response, not with the future");
     let left = layer.layer(Silent).call(3);
