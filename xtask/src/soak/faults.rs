@@ -20,10 +20,15 @@ use crate::processes::{self, pause};
 
 /// How long the gateway's admin listener may take.
 const ADMIN: Duration = Duration::from_secs(5);
+/// A child that is lost sooner than this after another loss is in a crash loop for the gateway, which leaves it alone for
+/// longer each time: that is as it should be, and not what is tried here.
+const LOSSES_APART: Duration = Duration::from_secs(12);
+/// How many of the kinds lose the child.
+const LOSSES: usize = 2;
 /// How many connections a flood has.
 const FLOOD: usize = 60;
 
-/// Each kind, and what is done.
+/// What is done for a kind; the first of them lose the child.
 type Deed = fn(&mut Faults<'_>) -> Result<(), Failure>;
 
 const DEEDS: [(&str, Deed); 12] = [
@@ -52,6 +57,8 @@ pub(super) struct Faults<'a> {
     /// How often each kind was done.
     pub(super) done: [u64; DEEDS.len()],
     pub(super) reloads: u64,
+    /// When the child was lost.
+    pub(super) lost: Option<Duration>,
 }
 
 impl Faults<'_> {
@@ -65,7 +72,13 @@ impl Faults<'_> {
     /// # Errors
     /// Fails where it could not be done.
     pub(super) fn strike(&mut self) -> Result<(), Failure> {
-        let kind = self.dice.below(DEEDS.len());
+        let now = self.load.watch.elapsed();
+        let is_soon = self.lost.is_some_and(|lost| now < lost + LOSSES_APART);
+        let first = if is_soon { LOSSES } else { 0 };
+        let kind = first + self.dice.below(DEEDS.len() - first);
+        if kind < LOSSES {
+            self.lost = Some(now);
+        }
         self.done[kind] += 1;
         (DEEDS[kind].1)(self)?;
         self.web.set(Mood::Well);

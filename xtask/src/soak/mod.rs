@@ -185,6 +185,7 @@ impl Soak {
             dice,
             done: Default::default(),
             reloads: 0,
+            lost: None,
         };
         let end = self.load.watch.elapsed() + time;
         while self.load.watch.elapsed() < end {
