@@ -87,3 +87,20 @@ impl Score {
         Self { score, reasons }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_at_its_threshold_costs_nothing() {
+        let thresholds = Thresholds::default();
+        for (p50, p99, score) in [(1_000, 5_000, 100), (1_001, 5_000, 80), (1_000, 5_001, 80)] {
+            let mut durations = [p50 * 1_000_000; 100];
+            durations[99] = p99 * 1_000_000;
+            let found = Statistics::exact(&mut durations, 100).expect("there are some");
+            let scored = Score::of(Some(&found), &ServerEvents::default(), &thresholds);
+            assert_eq!(scored.score, score, "{p50} and {p99} ms: {scored:?}");
+        }
+    }
+}
