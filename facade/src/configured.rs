@@ -73,7 +73,14 @@ fn router(settings: &config::Settings) -> toolweir_router::Config {
     for route in &settings.routes {
         routes = routes.with(route.request_type.clone(), route.capabilities.clone());
     }
-    let router = toolweir_router::Config::default().routes(routes);
+    let mut router = toolweir_router::Config::default().routes(routes);
+    router.zone.clone_from(&settings.zone);
+    if let Some(spill) = settings.zone_spill {
+        router = router.zone_spill(spill);
+    }
+    if let Some(time) = settings.slow_start {
+        router = router.slow_start(time);
+    }
     match &settings.default_capability {
         Some(capability) => router.default_capability(capability.clone()),
         None => router,
@@ -87,6 +94,7 @@ fn member(config: &Config, server: &config::Server) -> Member {
         .capabilities(server.capabilities.iter().cloned())
         .prefix(server.prefix.clone());
     member.trusted = server.trusted;
+    member.zone = server.zone.as_ref().map(|zone| zone.name.as_str().into());
     let breaker = match policies.breaker {
         Setting::Off => None,
         Setting::Inherit => Some(toolweir_breaker::Config::default()),

@@ -135,7 +135,7 @@ impl Config {
     }
 
     /// The keys of `toolweir` that have another value in `new` and take effect only when the gateway is started
-    /// again: where it listens, who may come in, `shutdownGraceMs`, `alerts`, and the size of the cache (for which
+    /// again: where it listens, who may come in, `shutdownGraceMs`, `alerts`, zones, `slowStartMs`, and the size of the cache (for which
     /// `cache` stands).
     #[must_use]
     pub fn fixed(&self, new: &Self) -> Vec<&'static str> {
@@ -170,6 +170,10 @@ pub(super) fn whole(walk: &mut Walk<'_>, root: &Value<'_>) -> Option<(Vec<Server
         .get("toolweir")
         .and_then(|value| walk.object(value, "toolweir"))
         .map(|object| settings::read(walk, object, &servers));
+    let has_zone = settings.as_ref().is_some_and(|settings| settings.zone.is_some());
+    if !has_zone && walk.is_clean() {
+        servers::check_zones(walk, &servers);
+    }
     let _ = fields.get("$schema");
     fields.finish(walk, Severity::Warning, "the file");
     Some((servers, settings.unwrap_or_default()))

@@ -50,7 +50,7 @@ pub use self::policies::{
 };
 pub use self::raw::Raw;
 pub use self::secret::{Secret, Text};
-pub use self::servers::{Isolate, Server, ToolPolicy};
+pub use self::servers::{Isolate, Server, ToolPolicy, Zone};
 pub use self::settings::{Alerts, Handler, Route, Settings, StateDir, needs_token};
 pub use self::source::Place;
 pub use self::transport::{Http, HttpKind, Stdio, Transport};

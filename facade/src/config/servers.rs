@@ -29,6 +29,8 @@ pub struct Server {
     pub trusted: bool,
     /// `isolate`: each client has a child, or an upstream session, of its own.
     pub isolate: Option<Isolate>,
+    /// `zone`: where it stands; everywhere where it is not given.
+    pub zone: Option<Zone>,
     /// `disabled`: as if it were not there.
     pub disabled: bool,
     /// What holds for this server alone; see [`Config::policies`](super::Config::policies).
@@ -36,6 +38,16 @@ pub struct Server {
     /// `tools`: what is known of single tools, by the names that the server gives them.
     pub tools: Vec<(String, ToolPolicy)>,
     /// Where its name stands.
+    pub place: Place,
+}
+
+/// The zone of a server.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Zone {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
     pub place: Place,
 }
 
@@ -124,6 +136,7 @@ fn server(walk: &mut Walk<'_>, property: &ObjectProp<'_>) -> Option<Server> {
         prefix: prefix.unwrap_or_else(|| name.to_owned()),
         trusted: flag(walk, &mut fields, "trusted"),
         isolate: fields.get("isolate").and_then(|value| isolate(walk, value)),
+        zone: fields.get("zone").and_then(|value| zone(walk, value)),
         disabled,
         policies: Policies::read_own(walk, &mut fields),
         tools: fields.get("tools").map(|value| tools(walk, value)).unwrap_or_default(),
@@ -146,6 +159,20 @@ fn server(walk: &mut Walk<'_>, property: &ObjectProp<'_>) -> Option<Server> {
     fields.finish(walk, Severity::Warning, &format!("the server `{}`", clean(name)));
     walk.unset = Severity::Error;
     Some(server)
+}
+
+fn zone(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Zone> {
+    let name = walk.filled(value, "zone")?.value().to_owned();
+    Some(Zone { name, place: walk.place(span(value)) })
+}
+
+/// Tells of zones that count for nothing, because nobody says where the gateway is.
+pub(super) fn check_zones(walk: &mut Walk<'_>, servers: &[Server]) {
+    for zone in servers.iter().filter_map(|server| server.zone.as_ref()) {
+        let at = zone.place.bytes.clone();
+        walk.warn(at, "`zone` has no effect: it is not said which zone the gateway is in")
+            .help(format!("add `\"zone\": \"{}\"` to `toolweir`, or remove it", clean(&zone.name)));
+    }
 }
 
 fn flag(walk: &mut Walk<'_>, fields: &mut Fields<'_, '_>, key: &'static str) -> bool {

@@ -50,6 +50,12 @@ pub struct Settings {
     pub state_dir: Option<StateDir>,
     /// `alerts`: when to raise one.
     pub alerts: Alerts,
+    /// `zone`: where the gateway stands; servers of another zone come behind those of this one.
+    pub zone: Option<String>,
+    /// `zoneSpillMs`: how long a server of the own zone may take and still come first.
+    pub zone_spill: Option<Duration>,
+    /// `slowStartMs`: how long a server that comes back takes to get its whole share of the calls.
+    pub slow_start: Option<Duration>,
 }
 
 impl Settings {
@@ -68,6 +74,9 @@ impl Settings {
             ("shutdownGraceMs", self.shutdown_grace != new.shutdown_grace),
             ("stateDir", self.state_dir != new.state_dir),
             ("alerts", self.alerts != new.alerts),
+            ("zone", self.zone != new.zone),
+            ("zoneSpillMs", self.zone_spill != new.zone_spill),
+            ("slowStartMs", self.slow_start != new.slow_start),
             ("cache", size(self).unwrap_or_default() != size(new).unwrap_or_default()),
         ];
         keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
@@ -163,7 +172,21 @@ pub(super) fn read(walk: &mut Walk<'_>, object: &Object<'_>, servers: &[Server])
             .and_then(|value| walk.millis(value, "shutdownGraceMs", 0..=DAY)),
         state_dir: fields.get("stateDir").and_then(|value| state_dir(walk, value)),
         alerts: fields.get("alerts").map(|value| alerts(walk, value)).unwrap_or_default(),
+        zone: fields
+            .get("zone")
+            .and_then(|value| walk.filled(value, "zone"))
+            .map(|text| text.value().to_owned()),
+        zone_spill: fields
+            .get("zoneSpillMs")
+            .and_then(|value| walk.millis(value, "zoneSpillMs", 1..=DAY)),
+        slow_start: fields
+            .get("slowStartMs")
+            .and_then(|value| walk.millis(value, "slowStartMs", 0..=DAY)),
     };
+    if let (None, Some(at)) = (fields.get("zone"), fields.key("zoneSpillMs")) {
+        walk.warn(at, "`zoneSpillMs` has no effect without a `zone`")
+            .help("say which zone the gateway is in, or remove it");
+    }
     listeners(walk, &mut fields, &settings);
     fields.finish(walk, Severity::Error, "`toolweir`");
     settings

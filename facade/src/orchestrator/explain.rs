@@ -137,7 +137,7 @@ impl Orchestrator {
         };
         let pooled = aim.pooled.as_deref();
         let is_sticky = pooled.is_some_and(|pooled| pooled.sticky);
-        let standings = self.0.router.explain_among_at(&aim.ids(), TokioClock.now());
+        let standings = self.0.router.explain_call_at(&aim.call, &aim.ids(), TokioClock.now());
         let candidates = standings.servers.iter().filter(|standing| standing.place.is_some());
         let mut servers: Vec<Candidate> = candidates
             .filter_map(|standing| {

@@ -43,6 +43,7 @@ pub struct Member {
     pub(crate) tools: BTreeMap<String, ToolRule>,
     pub(crate) lazy: bool,
     pub(crate) idle_stop: Option<Duration>,
+    pub(crate) zone: Option<Arc<str>>,
 }
 
 impl Member {
@@ -74,6 +75,7 @@ impl Member {
             tools: BTreeMap::new(),
             lazy: false,
             idle_stop: None,
+            zone: None,
         }
     }
 
@@ -194,6 +196,14 @@ impl Member {
     #[must_use]
     pub fn idle_stop(mut self, time: Duration) -> Self {
         self.idle_stop = Some(time).filter(|time| !time.is_zero());
+        self
+    }
+
+    /// Where it stands: where [`Config::zone`](toolweir_router::Config::zone) of the router is another, it comes behind the
+    /// servers of that zone and those that name none.
+    #[must_use]
+    pub fn zone(mut self, zone: impl Into<Arc<str>>) -> Self {
+        self.zone = Some(zone.into());
         self
     }
 

@@ -29,6 +29,7 @@ pub(super) struct Made {
     origin: Origin,
     terms: String,
     settings: Settings,
+    zone: Option<Arc<str>>,
     place: Option<Arc<Place>>,
     kept: Option<(Listing, ServerInfo)>,
     /// What it replaces.
@@ -105,6 +106,7 @@ impl Step {
             origin,
             terms,
             settings,
+            zone: member.zone,
             place,
             kept,
             old,
@@ -127,10 +129,15 @@ impl Step {
         let id = match &made.old {
             Some(old) => {
                 router.set_capabilities(old.id, capabilities);
+                router.set_zone(old.id, made.zone.as_deref());
                 old.id
             }
             None => {
-                router.register(Registration::new(made.name.clone()).capabilities(capabilities))
+                let server = Registration::new(made.name.clone()).capabilities(capabilities);
+                router.register(match made.zone {
+                    Some(zone) => server.zone(zone),
+                    None => server,
+                })
             }
         };
         let mut settings = made.settings;
@@ -170,6 +177,7 @@ fn terms(member: &Member) -> String {
         tools,
         lazy,
         idle_stop,
+        zone,
     } = member;
     let guards = (
         breaker,
@@ -182,7 +190,10 @@ fn terms(member: &Member) -> String {
         retry_percent,
         hedge_percent,
     );
-    format!("{:?}", (capabilities, prefix, trusted, guards, ttl, cached, tools, lazy, idle_stop))
+    format!(
+        "{:?}",
+        (capabilities, prefix, trusted, guards, ttl, cached, tools, lazy, idle_stop, zone)
+    )
 }
 
 /// The breakers of hosts, which several servers may share.

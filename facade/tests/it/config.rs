@@ -165,6 +165,7 @@ fn our_settings_are_read() {
           "handlers":{{"notifications":{{"tool":"post","defaults":{{"text":"${{HOME}} {{text}}","n":1.5,"l":[true,null]}}}}}},
           "breaker":false,"rateLimit":{{"requestsPerSecond":0.5,"burst":2,"maxWaitMs":0}},
           "cache":{{"maxEntries":7,"maxBytes":8,"ttlMs":9}},"timeoutMs":10,"connectTimeoutMs":11,
+          "zone":"eu-1","zoneSpillMs":12,"slowStartMs":0,
           "alerts":{{"highLatencyMs":1,"errorsInLast100":2,"errorRate":0.5,"latencyP99Ms":3,"latencyP50Ms":4}}}}}}"#
     );
     let settings = right(&text).settings;
@@ -193,6 +194,9 @@ fn our_settings_are_read() {
     assert_eq!(cache.ttl, Some(Duration::from_millis(9)));
     assert_eq!(settings.policies.timeout, Some(Duration::from_millis(10)));
     assert_eq!(settings.connect_timeout, Some(Duration::from_millis(11)));
+    assert_eq!(settings.zone.as_deref(), Some("eu-1"));
+    assert_eq!(settings.zone_spill, Some(Duration::from_millis(12)));
+    assert_eq!(settings.slow_start, Some(Duration::ZERO));
     let alerts = settings.alerts;
     assert_eq!(alerts.high_latency, Some(Duration::from_millis(1)));
     assert_eq!((alerts.errors_in_last_100, alerts.error_rate), (Some(2), Some(0.5)));

@@ -47,6 +47,11 @@ fn warnings_do_not_stop() {
             vec!["1:35 warning `headers` has no effect on a server that is a child process"],
         ),
         (
+            r#"{"mcpServers":{"s":{"command":"c","zone":"eu"}}}"#,
+            vec!["1:42 warning `zone` has no effect: it is not said which zone the gateway is in"],
+        ),
+        (r#"{"mcpServers":{"s":{"command":"c","zone":"eu"}},"toolweir":{"zone":"us"}}"#, vec![]),
+        (
             r#"{"mcpServers":{"s":{"url":"http://h","env":{}}}}"#,
             vec!["1:38 warning `env` has no effect on a server that is a URL"],
         ),
@@ -244,6 +249,15 @@ fn each_mistake_in_our_settings_is_told_with_its_place() {
         ),
         (r#""breakers":{}"#, vec!["2:1 error unknown key `breakers` in `toolweir`"]),
         (r#""defaultCapability":"""#, vec!["2:21 error `defaultCapability` is empty"]),
+        (
+            r#""zone":"","slowStartMs":-1,"zoneSpillMs":0"#,
+            vec![
+                "2:8 error `zone` is empty",
+                "2:25 error `slowStartMs` must be a whole number from 0 to 86400000",
+                "2:42 error `zoneSpillMs` must be a whole number from 1 to 86400000",
+            ],
+        ),
+        (r#""zoneSpillMs":5"#, vec!["2:1 warning `zoneSpillMs` has no effect without a `zone`"]),
     ] {
         let text = format!("{{{S},\"toolweir\":{{\n{inside}\n}}}}");
         assert_eq!(told(&text), expected, "{text}");

@@ -15,6 +15,7 @@ mod tools;
 mod transport;
 pub(crate) mod upstream;
 mod variables;
+mod zones;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -82,6 +83,7 @@ const EFFECTS: &[(&str, fn())] = &[
     ("mcpServers.*.trusted", servers::a_trusted_server_is_believed),
     ("mcpServers.*.type", transport::the_type_decides),
     ("mcpServers.*.url", transport::the_url_is_called),
+    ("mcpServers.*.zone", zones::the_own_zone_is_asked),
     ("servers", servers::one_under_servers_is_there),
     ("toolweir", routing::a_route_leads_to_a_capability),
     ("toolweir.admin", listeners::admin_opens_the_dashboard),
@@ -136,10 +138,13 @@ const EFFECTS: &[(&str, fn())] = &[
     ("toolweir.routes", routing::a_route_leads_to_a_capability),
     ("toolweir.shutdownGraceMs", listeners::the_grace_holds),
     ("toolweir.idleStopMs", resting::servers_that_nobody_needs_are_ended),
+    ("toolweir.slowStartMs", zones::a_server_that_is_back_starts_slowly),
     ("toolweir.start", resting::lazy_servers_are_started_by_their_first_calls),
     ("toolweir.stateDir", resting::lists_are_kept),
     ("toolweir.timeoutMs", policies::the_timeout_holds),
     ("toolweir.token", listeners::a_token_is_asked_for),
+    ("toolweir.zone", zones::the_own_zone_is_asked),
+    ("toolweir.zoneSpillMs", zones::what_is_too_much_goes_to_another_zone),
 ];
 
 /// For editors: it says where the file's schema is, and is meant to do nothing here.
