@@ -5,9 +5,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use toolweir_core::{
-    Call, Error, Hints, Instant, Kind as ErrorKind, Method, RawJson, Server, ServerInfo,
+    Call, Clock, Error, Hints, Instant, Kind as ErrorKind, Method, RawJson, Server, ServerInfo,
+    TokioClock,
 };
 
+use super::holds::Holds;
 use super::item::{Item, Kind};
 use crate::endpoint::bounded;
 
@@ -19,14 +21,39 @@ const ITEMS_MAX: usize = 10_000;
 const METHOD_NOT_FOUND: i64 = -32601;
 
 /// What one server lists, in its own order.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Listing {
     items: [Arc<[Item]>; 4],
+    /// How long each of them holds; `None` where the server has no such list.
+    holds: [Option<Holds>; 4],
+}
+
+impl Default for Listing {
+    /// Of a server that has not been listed: it may have anything, soon.
+    fn default() -> Self {
+        Self { items: Default::default(), holds: [Some(Holds::default()); 4] }
+    }
 }
 
 impl Listing {
     pub(crate) fn of(&self, kind: Kind) -> &[Item] {
         &self.items[kind.index()]
+    }
+
+    /// How long this list holds; `None` where the server has none.
+    pub(crate) fn holds(&self, kind: Kind) -> Option<Holds> {
+        self.holds[kind.index()]
+    }
+
+    /// When the first list is over of whose changes the server does not tell.
+    pub(crate) fn over(&self, info: &ServerInfo) -> Option<Instant> {
+        let tells = |kind: &Kind| {
+            let part = info.capabilities.member(kind.capability()).map(|part| part.to_json());
+            let tells = part.as_ref().and_then(|part| part.member("listChanged"));
+            tells.is_some_and(|value| value.as_bytes() == b"true")
+        };
+        let untold = Kind::ALL.into_iter().filter(|kind| !tells(kind));
+        untold.filter_map(|kind| self.holds(kind)?.until()).min()
     }
 
     pub(crate) fn has(&self, kind: Kind, name: &str) -> bool {
@@ -87,10 +114,14 @@ impl Listing {
         for kind in Kind::ALL {
             if info.capabilities.member(kind.capability()).is_none() {
                 listing.items[kind.index()] = Arc::default();
+                listing.holds[kind.index()] = None;
                 continue;
             }
             match fetch(server, kind, deadline).await {
-                Ok(items) => listing.items[kind.index()] = items.into(),
+                Ok((items, holds)) => {
+                    listing.items[kind.index()] = items.into();
+                    listing.holds[kind.index()] = Some(holds);
+                }
                 Err(error) => {
                     has_tools &= kind != Kind::Tool;
                     failure = Some(error);
@@ -110,8 +141,12 @@ pub(crate) struct Fetched {
     pub(crate) failure: Option<Error>,
 }
 
-async fn fetch(server: &dyn Server, kind: Kind, deadline: Instant) -> Result<Vec<Item>, Error> {
-    let mut items = Vec::new();
+async fn fetch(
+    server: &dyn Server,
+    kind: Kind,
+    deadline: Instant,
+) -> Result<(Vec<Item>, Holds), Error> {
+    let (mut items, mut holds) = (Vec::new(), None);
     let mut cursor: Option<RawJson> = None;
     let (hasher, mut cursors) = (RandomState::new(), HashSet::new());
     for _ in 0..PAGES_MAX {
@@ -124,9 +159,13 @@ async fn fetch(server: &dyn Server, kind: Kind, deadline: Instant) -> Result<Vec
         };
         let call = Call::new(kind.method(), params).deadline(deadline);
         let page = match bounded(deadline, async { server.call(&call).await }).await {
-            Ok(reply) => reply.result,
+            Ok(reply) => {
+                let of_page = Holds::of(&reply, TokioClock.now());
+                holds = Some(holds.map_or(of_page, |holds: Holds| holds.and(of_page)));
+                reply.result
+            }
             Err(error) if error.kind() == (ErrorKind::Protocol { code: METHOD_NOT_FOUND }) => {
-                return Ok(items);
+                return Ok((items, holds.unwrap_or_default()));
             }
             Err(error) => return Err(error),
         };
@@ -136,7 +175,7 @@ async fn fetch(server: &dyn Server, kind: Kind, deadline: Instant) -> Result<Vec
         if items.len() > ITEMS_MAX {
             tracing::warn!(list = %kind.method(), "more than {ITEMS_MAX} entries; the rest is left out");
             items.truncate(ITEMS_MAX);
-            return Ok(items);
+            return Ok((items, holds.unwrap_or_default()));
         }
         let next = page
             .member("nextCursor")
@@ -145,11 +184,11 @@ async fn fetch(server: &dyn Server, kind: Kind, deadline: Instant) -> Result<Vec
         match next {
             // A server that gives a cursor again would never end.
             Some(next) if cursors.insert(hasher.hash_one(&next)) => cursor = Some(next),
-            _ => return Ok(items),
+            _ => return Ok((items, holds.unwrap_or_default())),
         }
     }
     tracing::warn!(list = %kind.method(), "more than {PAGES_MAX} pages; the rest is left out");
-    Ok(items)
+    Ok((items, holds.unwrap_or_default()))
 }
 
 /// The list that a `list_changed` notification speaks of.

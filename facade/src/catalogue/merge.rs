@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use toolweir_core::{Hints, InvalidJson, RawJson, ServerId};
 
+use super::holds::Holds;
 use super::item::{Item, Kind};
 use super::listing::Listing;
 use crate::pools::{Joined, Pool, Pooled, Way, join, same};
@@ -56,6 +57,8 @@ pub(crate) struct Catalogue {
     names: [HashMap<Arc<str>, Found>; 4],
     /// The pages of the four lists, encoded already; each list has one at least.
     lists: [Vec<RawJson>; 4],
+    /// How long each of them holds: no longer than any server's part.
+    holds: [Holds; 4],
     /// The names of the pools' tools, in their order.
     pooled: Vec<Arc<str>>,
     /// Whose lists are in it.
@@ -100,12 +103,16 @@ impl Catalogue {
             problems.truncate(PROBLEMS_MAX);
             problems.push(format!("and {more} more"));
         }
+        let holds = Kind::ALL.map(|kind| {
+            let all = sources.iter().filter_map(|source| source.listing.holds(kind));
+            all.reduce(Holds::and).unwrap_or_default()
+        });
         let listed = sources.iter().filter(|source| source.is_listed);
         let listed = listed.map(|source| source.server).collect();
         let tools = &names[Kind::Tool.index()];
         let is_pooled = |name: &Arc<str>| tools.get(name).is_some_and(|it| it.pooled.is_some());
         let pooled = pooled.iter().map(|joined| joined.name.clone()).filter(is_pooled).collect();
-        Self { names, lists, pooled, listed, problems }
+        Self { names, lists, holds, pooled, listed, problems }
     }
 
     pub(crate) fn find(&self, kind: Kind, name: &str) -> Option<&Found> {
@@ -143,6 +150,11 @@ impl Catalogue {
         let before = self.pages(kind).get(number.checked_sub(1)?)?;
         let given = before.member("nextCursor")?;
         (given.string()? == cursor).then(|| self.pages(kind).get(number)).flatten()
+    }
+
+    /// How long a list holds.
+    pub(crate) fn holds(&self, kind: Kind) -> Holds {
+        self.holds[kind.index()]
     }
 
     pub(crate) fn pages(&self, kind: Kind) -> &[RawJson] {

@@ -1,5 +1,6 @@
 //! What all servers offer, under the names that clients see.
 
+mod holds;
 mod item;
 mod listing;
 mod merge;

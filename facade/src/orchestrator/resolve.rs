@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use toolweir_core::{Call, Error, Hints, Kind as ErrorKind, Method, RawJson, Reply, ServerId};
+use toolweir_core::{
+    Call, Clock, Error, Hints, Kind as ErrorKind, Method, RawJson, Reply, ServerId, TokioClock,
+};
 
 use super::Orchestrator;
 use super::supervise::LIST_PATIENCE;
@@ -81,16 +83,23 @@ impl Orchestrator {
     async fn list(&self, call: &Call, kind: Kind) -> Result<Reply, Error> {
         self.settled(LIST_PATIENCE, || false).await;
         let cursor = call.params.as_ref().and_then(|params| params.member("cursor"));
+        let holds = self.view().catalogue.holds(kind);
+        let held = |page: RawJson| {
+            let mut reply = Reply::new(page);
+            reply.ttl = Some(holds.ttl(TokioClock.now()));
+            reply.scope = holds.scope();
+            reply
+        };
         if let Some(cursor) = cursor.filter(|cursor| cursor.as_bytes() != b"null") {
             let view = self.view();
             let page = cursor.string().and_then(|cursor| view.catalogue.page(kind, &cursor));
-            return page.cloned().map(Reply::new).ok_or_else(|| {
+            return page.cloned().map(held).ok_or_else(|| {
                 Error::new(ErrorKind::InvalidRequest).message(
                     "unknown cursor: it is none of this list, or the list has changed since; list again from the beginning",
                 )
             });
         }
-        Ok(Reply::new(self.view().catalogue.list(kind).clone()))
+        Ok(held(self.view().catalogue.list(kind).clone()))
     }
 
     async fn named(&self, call: &Call, kind: Kind) -> Result<Aimed, Error> {

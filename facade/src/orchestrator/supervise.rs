@@ -370,7 +370,7 @@ impl Supervisor {
     async fn watch(&self, mut failed: bool) -> Option<End> {
         let mut listed = Instant::now();
         let mut retry = LIST_RETRY[0];
-        let mut next_lists = failed.then(|| listed + retry);
+        let mut next_lists = self.next_lists(failed, listed, retry);
         let mut next_probe = listed + PROBE_EVERY;
         let mut seen = Seen { answers: self.endpoint.vitals.answers(), missed: 0 };
         let mut quiet = Quiet { begun: self.endpoint.vitals.begun(), since: listed };
@@ -387,7 +387,7 @@ impl Supervisor {
                 retry = if failed { (retry * 2).min(LIST_RETRY[1]) } else { LIST_RETRY[0] };
                 failed = self.refresh(failed).await?;
                 listed = Instant::now();
-                next_lists = failed.then(|| listed + retry);
+                next_lists = self.next_lists(failed, listed, retry);
             } else if self.idles(&mut quiet, now) {
                 if self.let_go(&quiet).await? {
                     return Some(End::Idle);
@@ -416,6 +416,17 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// When the lists are fetched again though nobody asks for it: soon where one failed, else when one is over of whose changes
+    /// the server does not tell.
+    fn next_lists(&self, failed: bool, listed: Instant, retry: Duration) -> Option<Instant> {
+        if failed {
+            return Some(listed + retry);
+        }
+        let info = self.endpoint.vitals.info()?;
+        let over = self.endpoint.listing.load().over(&info)?;
+        Some(listed + (over - TokioClock.now()).max(PROBE_EVERY))
     }
 
     /// Whether no call has been in flight for as long as the server need not be kept.

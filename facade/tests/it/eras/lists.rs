@@ -28,6 +28,34 @@ async fn every_list_is_whole_for_clients_of_both_eras() {
             // What a legacy client never heard of is not told to it.
             let told = ["resultType", "ttlMs", "cacheScope"].map(|key| !result[key].is_null());
             assert_eq!(told, [client.is_modern; 3], "{method}: {result}");
+            if client.is_modern {
+                // The legacy servers say nothing of it.
+                assert_eq!(
+                    (&result["ttlMs"], &result["cacheScope"]),
+                    (&json!(0), &json!("private"))
+                );
+            }
+        }
+    }
+    gateway.end().await;
+}
+
+/// They were fetched a moment ago, and hold for a minute from then on.
+#[tokio::test]
+async fn lists_of_modern_servers_alone_hold_as_long_as_those_say() {
+    let gateway = Gateway::of(&["sm", "hm"]).await;
+    for kind in CLIENTS {
+        let mut client = gateway.client(kind).await;
+        for method in ["tools/list", "prompts/list", "resources/list", "resources/templates/list"] {
+            let result = client.call(method, json!({})).await.answer["result"].take();
+            let left = result["ttlMs"].as_u64();
+            assert_eq!(left.is_some(), client.is_modern, "{method}: {result}");
+            assert!(
+                left.is_none_or(|left| (30_000..=60_000).contains(&left)),
+                "{method}: {left:?}"
+            );
+            let scope = if client.is_modern { json!("public") } else { Value::Null };
+            assert_eq!(result["cacheScope"], scope, "{method}");
         }
     }
     gateway.end().await;

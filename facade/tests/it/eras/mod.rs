@@ -3,6 +3,7 @@
 
 mod calls;
 mod client;
+mod front;
 mod lists;
 mod questions;
 mod server;
@@ -42,6 +43,11 @@ struct Gateway {
 
 impl Gateway {
     async fn start() -> Self {
+        Self::of(&SERVERS).await
+    }
+
+    /// One with some of the servers alone.
+    async fn of(names: &[&str]) -> Self {
         let peers = SERVERS.map(Peer::new);
         let webs = [peers[2].clone().web().await, peers[3].clone().web().await];
         let stdio = |at: usize| {
@@ -58,7 +64,8 @@ impl Gateway {
             Member::new("hm", Arc::new(webs[1].server())),
         ];
         let mut builder = Orchestrator::builder();
-        for member in members {
+        let is_there = |at: usize| names.contains(&SERVERS[at]);
+        for (_, member) in (0..).zip(members).filter(|(at, _)| is_there(*at)) {
             builder = builder.member(member.breaker(None).rate_limit(None).retry(1, 0).hedge(0));
         }
         let orchestrator = builder.start().unwrap();

@@ -1,15 +1,13 @@
 //! A server of either era with a part of everything: what it offers, asks, tells and logs.
 //!
-//! It keeps to its own era strictly: over HTTP it refuses what lacks a session, or whose headers and body disagree.
+//! It keeps to its own era strictly.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use crate::peer::http::{Answer, EVENTS, Seen, Web, http, json_ok};
+use super::front::Sink;
 use crate::peer::within;
 
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -23,38 +21,19 @@ pub(super) const WITHDRAWN: &str = "notifications/x.example/withdrawn";
 pub(super) const QUESTION: u64 = 7_777;
 const LEVELS: [&str; 4] = ["debug", "info", "warning", "error"];
 
-/// Where it writes: a line, or an event of a stream.
-#[derive(Clone)]
-struct Sink {
-    sender: UnboundedSender<Vec<u8>>,
-    is_line: bool,
-}
-
-impl Sink {
-    fn send(&self, mut message: Value) {
-        message["jsonrpc"] = "2.0".into();
-        let text = if self.is_line {
-            format!("{message}\n")
-        } else {
-            format!("event: message\ndata: {message}\n\n")
-        };
-        let _ = self.sender.send(text.into_bytes()); // a client that has gone hears nothing
-    }
-}
-
 pub(super) struct Peer {
     name: &'static str,
-    is_modern: bool,
+    pub(super) is_modern: bool,
     state: Mutex<State>,
     changed: Notify,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// All that came, in order.
     seen: Vec<Value>,
     /// Where it tells of changes: the subscription's id and filter, `null` in the legacy era.
-    listening: Vec<(Value, Value, Sink)>,
+    pub(super) listening: Vec<(Value, Value, Sink)>,
     watched: Vec<Value>,
     level: usize,
     /// Legacy calls that wait for answers.
@@ -63,8 +42,8 @@ struct State {
     withdrawing: Option<(Value, Sink)>,
     has_changed: bool,
     /// Counts its lives; a session is good in one of them.
-    life: u64,
-    lines: Vec<tokio::task::AbortHandle>,
+    pub(super) life: u64,
+    pub(super) lines: Vec<tokio::task::AbortHandle>,
 }
 
 struct Asking {
@@ -79,99 +58,11 @@ impl Peer {
         Arc::new(Self { name, is_modern, state: Mutex::default(), changed: Notify::new() })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
-    /// Streams to it, as often as it is asked for.
-    pub(super) fn streams(
-        self: Arc<Self>,
-    ) -> impl Fn() -> std::io::Result<(ReadHalf<DuplexStream>, WriteHalf<DuplexStream>)> {
-        move || {
-            let (near, far) = tokio::io::duplex(64 << 10);
-            let peer = self.clone();
-            let life = tokio::spawn(async move {
-                let (input, mut output) = tokio::io::split(far);
-                let (sender, mut lines) = unbounded_channel::<Vec<u8>>();
-                let sink = Sink { sender, is_line: true };
-                if !peer.is_modern {
-                    peer.state().listening.push((Value::Null, Value::Null, sink.clone()));
-                }
-                let write = async {
-                    while let Some(line) = lines.recv().await {
-                        if output.write_all(&line).await.is_err() {
-                            return;
-                        }
-                    }
-                };
-                let read = async {
-                    let mut input = BufReader::new(input).lines();
-                    while let Ok(Some(line)) = input.next_line().await {
-                        peer.hear(&serde_json::from_str(&line).unwrap(), &sink);
-                    }
-                };
-                tokio::join!(write, read)
-            });
-            self.state().lines.push(life.abort_handle());
-            Ok(tokio::io::split(near))
-        }
-    }
-
-    pub(super) async fn web(self: Arc<Self>) -> Web {
-        Web::start(move |seen| self.answer(seen)).await
-    }
-
-    fn answer(&self, seen: &Seen) -> Answer {
-        let message = seen.json();
-        let session = format!("s-{}", self.state().life);
-        let (sender, events) = unbounded_channel();
-        let sink = Sink { sender, is_line: false };
-        let fed = |events| Answer::Fed(EVENTS.into(), events);
-        if self.is_modern {
-            if let Some(problem) = disagreement(seen, &message) {
-                let error = json!({ "code": -32020, "message": problem });
-                let body = json!({ "jsonrpc": "2.0", "id": message["id"], "error": error });
-                let json = "Content-Type: application/json\r\n";
-                return http("400 Bad Request", json, &body.to_string());
-            }
-        } else if message["method"] == "server/discover" {
-            return http("400 Bad Request", "", "no session");
-        } else if message["method"] == "initialize" {
-            let result = self.introduction();
-            self.note(&message);
-            let body = json!({ "jsonrpc": "2.0", "id": message["id"], "result": result });
-            let headers =
-                format!("Content-Type: application/json\r\nMcp-Session-Id: {session}\r\n");
-            return http("200 OK", &headers, &body.to_string());
-        } else if seen.header("mcp-session-id") != Some(&session) {
-            return http("404 Not Found", "", "");
-        }
-        match &*seen.method {
-            "GET" if self.is_modern => return http("405 Method Not Allowed", "", ""),
-            "GET" => {
-                self.state().listening.push((Value::Null, Value::Null, sink));
-                return fed(events);
-            }
-            "DELETE" => return http("200 OK", "", ""),
-            _ => {}
-        }
-        if message["id"].is_null() || message["method"].is_null() {
-            self.hear(&message, &sink);
-            return http("202 Accepted", "", "");
-        }
-        if message["method"] == "ping" {
-            self.note(&message);
-            let body = json!({ "jsonrpc": "2.0", "id": message["id"], "result": {} });
-            return json_ok(&body.to_string());
-        }
-        self.hear(&message, &sink);
-        match message["params"]["name"] == "hold" {
-            true => Answer::Open(EVENTS.into()), // so that it is seen when the client closes it
-            false => fed(events),
-        }
-    }
-
-    fn note(&self, message: &Value) {
+    pub(super) fn note(&self, message: &Value) {
         self.state().seen.push(message.clone());
         self.changed.notify_waiters();
     }
@@ -230,10 +121,7 @@ impl Peer {
             filter["resourceSubscriptions"].as_array().is_some_and(|all| all.contains(&uri.into()))
         };
         state.watched.contains(&uri.into())
-            || state
-                .listening
-                .iter()
-                .any(|(_, filter, sink)| !sink.sender.is_closed() && has(filter))
+            || state.listening.iter().any(|(_, filter, sink)| !sink.is_closed() && has(filter))
     }
 
     pub(super) async fn is_watched_soon(&self, uri: &str, wanted: bool) {
@@ -254,7 +142,7 @@ impl Peer {
         ended.lines.iter().for_each(tokio::task::AbortHandle::abort);
     }
 
-    fn introduction(&self) -> Value {
+    pub(super) fn introduction(&self) -> Value {
         let capabilities = json!({
             "tools": { "listChanged": true }, "prompts": { "listChanged": true },
             "resources": { "subscribe": true, "listChanged": true },
@@ -269,7 +157,7 @@ impl Peer {
     }
 
     /// Carries out what came, and answers on `sink`.
-    fn hear(&self, message: &Value, sink: &Sink) {
+    pub(super) fn hear(&self, message: &Value, sink: &Sink) {
         self.note(message);
         let (id, params) = (&message["id"], &message["params"]);
         let Some(method) = message["method"].as_str() else { return self.answered(message) };
@@ -484,28 +372,4 @@ impl Peer {
             self.done(&id, json!({ "answers": answers }), &sink);
         }
     }
-}
-
-/// How the headers of a modern request differ from its body.
-fn disagreement(seen: &Seen, message: &Value) -> Option<String> {
-    if seen.method != "POST" {
-        return None;
-    }
-    let params = &message["params"];
-    let target = match message["method"].as_str()? {
-        "tools/call" | "prompts/get" => params["name"].as_str(),
-        "resources/read" => params["uri"].as_str(),
-        _ => None,
-    };
-    for (header, wanted) in [
-        ("mcp-protocol-version", Some("2026-07-28")),
-        ("mcp-method", message["method"].as_str()),
-        ("mcp-name", target),
-        ("mcp-session-id", None),
-    ] {
-        if seen.header(header) != wanted {
-            return Some(format!("{header}: {:?} and {wanted:?}", seen.header(header)));
-        }
-    }
-    None
 }

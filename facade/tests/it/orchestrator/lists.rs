@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use toolweir::core::{
-    Call, Clock, Error, Kind, Method, RawJson, Server, ServerMessage, Subscriber, TokioClock,
+    Call, Clock, Error, Kind, Method, RawJson, Scope, Server, ServerMessage, Subscriber, TokioClock,
 };
 use toolweir::{Member, Orchestrator};
 
@@ -183,4 +183,58 @@ async fn a_storm_of_list_changes_is_one_or_two() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(tools(&orchestrator).await, ["s__work", "s__new"]);
     assert_eq!(*heard.0.lock().unwrap(), [Method::TOOLS_CHANGED]);
+}
+
+/// It was told to clients as a list that holds for no time.
+#[tokio::test(start_paused = true)]
+async fn a_merged_list_holds_as_long_as_each_of_its_parts() {
+    let seconds = Duration::from_secs;
+    let minute = (Some(seconds(60)), Scope::Public);
+    for (other, ttl, scope) in [
+        ((Some(seconds(30)), Scope::Public), 30, Scope::Public),
+        ((Some(seconds(90)), Scope::Private), 60, Scope::Private),
+        ((None, Scope::Private), 0, Scope::Private),
+    ] {
+        let servers = [Scripted::new("a", &["work"]), Scripted::new("b", &["work"])];
+        *servers[0].holds.lock().unwrap() = minute;
+        *servers[1].holds.lock().unwrap() = other;
+        let [a, b] = servers;
+        let builder =
+            Orchestrator::builder().member(Member::new("a", a)).member(Member::new("b", b));
+        let orchestrator = started(builder).await;
+        for passed in [0, 10, 15] {
+            tokio::time::sleep(seconds(passed)).await;
+            let list = orchestrator.call(&Call::new(Method::TOOLS_LIST, None)).await.unwrap();
+            let left = list.ttl.unwrap();
+            let before = if passed == 15 { 25 } else { passed };
+            let expected = seconds(ttl).saturating_sub(seconds(before));
+            assert!(left.abs_diff(expected) < Duration::from_millis(100), "{left:?}");
+            assert_eq!(list.scope, scope);
+        }
+    }
+}
+
+/// A server that does not tell of changes said how long its list holds; it was never asked again.
+#[tokio::test(start_paused = true)]
+async fn a_list_whose_changes_are_not_told_is_fetched_again_when_it_is_over() {
+    let tells = serde_json::json!({ "tools": { "listChanged": true } });
+    let silent = serde_json::json!({ "tools": {} });
+    for (capabilities, ttl, after, is_seen) in [
+        (&silent, Some(100), 99, false),
+        (&silent, Some(100), 101, true),
+        (&silent, Some(1), 29, false), // not that often
+        (&silent, Some(1), 31, true),
+        (&silent, None, 3_600, false),
+        (&tells, Some(1), 3_600, false),
+    ] {
+        let server = Scripted::new("s", &["work"]);
+        *server.holds.lock().unwrap() = (ttl.map(Duration::from_secs), Scope::Public);
+        *server.capabilities.lock().unwrap() = capabilities.clone();
+        let builder = Orchestrator::builder().member(Member::new("s", server.clone()));
+        let orchestrator = started(builder).await;
+        server.becomes(&["other"]);
+        tokio::time::sleep(Duration::from_secs(after)).await;
+        let expected = if is_seen { "s__other" } else { "s__work" };
+        assert_eq!(tools(&orchestrator).await, [expected], "{ttl:?} after {after}");
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use toolweir::core::{
-    Call, Error, Instant, Kind, Method, Notification, RawJson, Reply, Server, ServerInfo,
+    Call, Error, Instant, Kind, Method, Notification, RawJson, Reply, Scope, Server, ServerInfo,
     ServerMessage, Subscriber,
 };
 
@@ -56,6 +56,8 @@ pub(crate) struct Scripted {
     down: AtomicBool,
     /// What it does with a list, a probe, and with what concerns subscriptions and log levels.
     pub(crate) lists: Mutex<Does>,
+    /// How long its list of tools holds, and who may share it.
+    pub(crate) holds: Mutex<(Option<Duration>, Scope)>,
     pub(crate) probes: Mutex<Does>,
     pub(crate) tells: Mutex<Does>,
     told: Mutex<Vec<String>>,
@@ -84,6 +86,7 @@ impl Scripted {
             tool_does: Mutex::default(),
             down: AtomicBool::new(false),
             lists: Mutex::new(Does::Answer),
+            holds: Mutex::default(),
             probes: Mutex::new(Does::Answer),
             tells: Mutex::new(Does::Answer),
             told: Mutex::default(),
@@ -120,8 +123,13 @@ impl Scripted {
         params.unwrap().get::<serde_json::Value>().unwrap()["arguments"].take()
     }
 
-    pub(crate) fn set_tools(&self, tools: &[&str]) {
+    /// Has other tools from now on, and tells nobody.
+    pub(crate) fn becomes(&self, tools: &[&str]) {
         *self.tools.lock().unwrap() = tools.iter().map(|tool| json!({ "name": tool })).collect();
+    }
+
+    pub(crate) fn set_tools(&self, tools: &[&str]) {
+        self.becomes(tools);
         self.tell(&ServerMessage::Notification(Notification::new(Method::TOOLS_CHANGED, None)));
     }
 
@@ -172,7 +180,9 @@ impl Server for Scripted {
             let lists = self.lists.lock().unwrap().clone();
             lists.run().await?;
             let tools = self.tools.lock().unwrap().clone();
-            return Ok(Reply::new(RawJson::from(json!({ "tools": tools }))));
+            let mut page = Reply::new(RawJson::from(json!({ "tools": tools })));
+            (page.ttl, page.scope) = *self.holds.lock().unwrap();
+            return Ok(page);
         }
         if let "resources/subscribe" | "resources/unsubscribe" | "logging/setLevel" =
             call.method.as_str()
