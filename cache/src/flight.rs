@@ -105,7 +105,7 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
         let mut work_context = Context::from_waker(&waker);
         match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(&mut work_context))) {
             Ok(Poll::Pending) => {
-                self.put_back(work);
+                self.put_back(work, place, context.waker());
                 Poll::Pending
             }
             Ok(Poll::Ready(outcome)) => Poll::Ready(self.finish(outcome, work, place)),
@@ -116,33 +116,33 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
         }
     }
 
-    /// Registers the waiter; hands it the work where that wants to be polled and nobody does.
+    /// Hands the waiter the work where that wants to be polled and nobody does; registers the waiter otherwise.
     fn take_turn(&self, place: usize, waker: &Waker) -> Option<Work<T>> {
         let _replaced; // dropped after the lock is: a waker's destructor may be anyone's code
         let mut state = self.lock();
+        if state.woken {
+            match mem::replace(&mut state.stage, Stage::Polling) {
+                Stage::Idle(work) => {
+                    state.woken = false;
+                    return Some(work);
+                }
+                other => state.stage = other,
+            }
+        }
         _replaced = state.waiters.register(place, waker);
-        if !state.woken {
-            return None;
-        }
-        match mem::replace(&mut state.stage, Stage::Polling) {
-            Stage::Idle(work) => {
-                state.woken = false;
-                Some(work)
-            }
-            other => {
-                state.stage = other;
-                None
-            }
-        }
+        None
     }
 
-    fn put_back(&self, work: Work<T>) {
+    /// Takes the work back from the waiter that polled it, which only now has something to wait for.
+    fn put_back(&self, work: Work<T>, place: usize, waker: &Waker) {
+        let _replaced;
         let mut state = self.lock();
         state.stage = Stage::Idle(work);
+        _replaced = state.waiters.register(place, waker);
         // Those who were woken while the work was out may have come and gone: they are woken again.
-        let wakers = if state.woken { state.waiters.wakers() } else { Vec::new() };
+        let wakers = if state.woken { state.waiters.wakers() } else { Wakers::default() };
         drop(state);
-        wake(wakers);
+        wakers.wake();
     }
 
     fn finish(&self, outcome: T, work: Work<T>, place: usize) -> T {
@@ -152,17 +152,20 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
         let mut state = self.lock();
         state.stage = Stage::Done;
         // Whoever polled has the outcome already: most flights have nobody else to wake.
-        let own = state.waiters.places[place].take();
+        let own = state.waiters.place(place).take();
         let wakers = state.waiters.wakers();
         drop(state);
         drop(own);
-        wake(wakers);
+        wakers.wake();
         outcome
     }
 }
 
 impl<T> Flight<T> {
     fn leave(self: &Arc<Self>, place: usize) {
+        if self.outcome.get().is_some() {
+            return; // nobody joins what has ended, so there is no place to free
+        }
         let mut state = self.lock();
         if state.waiters.count == 1
             && !matches!(state.stage, Stage::Done)
@@ -178,9 +181,9 @@ impl<T> Flight<T> {
             None
         };
         // It may have been this waiter's turn to poll.
-        let wakers = if state.woken { state.waiters.wakers() } else { Vec::new() };
+        let wakers = if state.woken { state.waiters.wakers() } else { Wakers::default() };
         drop(state);
-        wake(wakers);
+        wakers.wake();
         drop((waker, work));
     }
 
@@ -199,7 +202,7 @@ impl<T: Send + Sync + 'static> Wake for Flight<T> {
         state.woken = true;
         let wakers = state.waiters.wakers();
         drop(state);
-        wake(wakers);
+        wakers.wake();
     }
 }
 
@@ -207,12 +210,6 @@ impl<T> fmt::Debug for Flight<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
         f.debug_struct("Flight").field("waiters", &state.waiters.count).finish_non_exhaustive()
-    }
-}
-
-fn wake(wakers: Vec<Waker>) {
-    for waker in wakers {
-        waker.wake();
     }
 }
 
@@ -243,11 +240,15 @@ impl<T> Drop for Waiter<T> {
     }
 }
 
-/// The wakers of those who wait, each at its own place.
+/// The wakers of those who wait, each at its own place. The first has its place without a list: most flights have
+/// one waiter.
 #[derive(Default)]
 struct Waiters {
     count: usize,
-    places: Vec<Option<Waker>>,
+    /// How many places there are.
+    places: usize,
+    first: Option<Waker>,
+    rest: Vec<Option<Waker>>,
     free: Vec<usize>,
 }
 
@@ -255,26 +256,50 @@ impl Waiters {
     fn enter(&mut self) -> usize {
         self.count += 1;
         self.free.pop().unwrap_or_else(|| {
-            self.places.push(None);
-            self.places.len() - 1
+            if self.places > 0 {
+                self.rest.push(None);
+            }
+            self.places += 1;
+            self.places - 1
         })
+    }
+
+    fn place(&mut self, place: usize) -> &mut Option<Waker> {
+        match place.checked_sub(1) {
+            None => &mut self.first,
+            Some(at) => &mut self.rest[at],
+        }
     }
 
     /// Notes the waker, and returns the one that it replaces.
     fn register(&mut self, place: usize, waker: &Waker) -> Option<Waker> {
-        match &self.places[place] {
+        match self.place(place) {
             Some(known) if known.will_wake(waker) => None,
-            _ => self.places[place].replace(waker.clone()),
+            known => known.replace(waker.clone()),
         }
     }
 
     fn leave(&mut self, place: usize) -> Option<Waker> {
         self.count -= 1;
         self.free.push(place);
-        self.places[place].take()
+        self.place(place).take()
     }
 
-    fn wakers(&mut self) -> Vec<Waker> {
-        self.places.iter_mut().filter_map(Option::take).collect()
+    fn wakers(&mut self) -> Wakers {
+        let rest = self.rest.iter_mut().filter_map(Option::take).collect();
+        Wakers { first: self.first.take(), rest }
+    }
+}
+
+/// Whom to wake, once the lock is gone.
+#[derive(Default)]
+struct Wakers {
+    first: Option<Waker>,
+    rest: Vec<Waker>,
+}
+
+impl Wakers {
+    fn wake(self) {
+        self.first.into_iter().chain(self.rest).for_each(Waker::wake);
     }
 }
