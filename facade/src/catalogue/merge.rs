@@ -173,12 +173,10 @@ impl Catalogue {
     /// arguments that callers give.
     pub(crate) fn equivalent(&self, server: ServerId, name: &str) -> Option<&Way> {
         let is_it = |way: &Way| *way.how.tool == *name && way.how.is_plain();
-        let mut pooled = self.pooled();
-        let fitting = pooled.find_map(|(shown, pooled)| {
+        self.pooled().find_map(|(shown, pooled)| {
             let is_meant = **shown == *name || pooled.ways.iter().any(is_it);
             pooled.way(server).filter(|_| is_meant)
-        });
-        fitting
+        })
     }
 
     /// Whether the lists of a server are in it.

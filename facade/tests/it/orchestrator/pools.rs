@@ -464,7 +464,7 @@ async fn pools_change_in_a_reload_while_calls_go_on() {
     });
     tokio::time::sleep(Duration::from_secs(1)).await;
     let other = Pool::new("other", ["brave", "tavily"]).tool(web());
-    let reloaded = orchestrator.reload_with(of(&[other.clone()])).unwrap();
+    let reloaded = orchestrator.reload_with(of(std::slice::from_ref(&other))).unwrap();
     assert_eq!(
         (reloaded.kept, &reloaded.pools[..]),
         (2, &["other".to_owned(), "search".to_owned()][..])
@@ -474,7 +474,7 @@ async fn pools_change_in_a_reload_while_calls_go_on() {
     assert_eq!(ask(&orchestrator, json!({})).await.unwrap_err().kind(), Kind::NotFound);
     call(&orchestrator, "other__web").await.unwrap();
     running.await.unwrap().unwrap();
-    assert_eq!(orchestrator.reload_with(of(&[other.clone()])).unwrap().pools, [""; 0]);
+    assert_eq!(orchestrator.reload_with(of(std::slice::from_ref(&other))).unwrap().pools, [""; 0]);
     let reloaded = orchestrator.reload_with(of(&[other.clone().sticky()])).unwrap();
     assert_eq!(reloaded.pools, ["other"]);
     // What makes no sense changes nothing.
