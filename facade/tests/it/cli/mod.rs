@@ -8,6 +8,7 @@ mod gateway;
 mod help;
 mod lists;
 mod pools;
+mod pressure;
 mod reload;
 mod secrets;
 mod stdio;
@@ -179,6 +180,10 @@ impl Gateway {
             let call = call.deadline(TokioClock.now() + PATIENCE);
             client.call(&call).await.map(|reply| reply.result.as_str().to_owned())
         }
+    }
+
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     pub(crate) fn folder(&self) -> &Path {
