@@ -6,7 +6,7 @@ use crate::ledger::Holdings;
 
 /// How many calls one server may have, and as many may wait.
 fn places() -> usize {
-    if crate::peer::full() { 24 } else { 8 }
+    if crate::peer::full() { 12 } else { 8 }
 }
 
 /// Ten times as many.
@@ -16,7 +16,7 @@ fn clients() -> usize {
 
 /// What each sends.
 fn size() -> usize {
-    if crate::peer::full() { 192 << 10 } else { 64 << 10 }
+    if crate::peer::full() { 96 << 10 } else { 64 << 10 }
 }
 
 const MEMORY_KIB: u64 = 256 << 10;
