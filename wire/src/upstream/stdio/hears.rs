@@ -129,7 +129,7 @@ impl Hears {
             _ if is_acknowledgement(&notification) => match subscription_id(&notification) {
                 Some(Some(id)) => self.waiting.acknowledge(id),
                 Some(None) => {
-                    tracing::debug!(server = &*self.name, "acknowledged what is not ours")
+                    tracing::debug!(server = &*self.name, "acknowledged what is not ours");
                 }
                 None => self.waiting.acknowledge_sole(),
             },
