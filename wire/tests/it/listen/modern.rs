@@ -193,7 +193,7 @@ async fn errors_keep_their_code_and_data_but_for_the_old_one() {
     }
     let answer = call(&mut client, "panic", "{}", "").await;
     assert_eq!(answer.status, 200);
-    assert_eq!(answer.json().await["error"]["code"], -32603);
+    assert_eq!(answer.json().await["error"]["code"], -31014);
     assert_eq!(call(&mut client, "echo", "{}", "").await.status, 200);
 }
 

@@ -158,7 +158,7 @@ async fn calls_run_side_by_side_and_are_cancelled_by_id() {
     let answer = client.ask(&tool("4", "echo", "{}", "")).await;
     assert_eq!(answer["id"], 4);
     let answer = client.ask(&tool("5", "panic", "{}", "")).await;
-    assert_eq!(answer["error"]["code"], -32603);
+    assert_eq!(answer["error"]["code"], -31014);
     assert!(client.close().await.is_empty());
 }
 
