@@ -5,8 +5,11 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use super::*;
 use crate::peer::script::response;
 
+/// A shape's name, and a text of it of about so many bytes.
+type Shape = (&'static str, fn(usize) -> String);
+
 /// Result after result: shapes that a reader may take more than one look at.
-const SHAPES: [(&str, fn(usize) -> String); 6] = [
+const SHAPES: [Shape; 6] = [
     ("deep arrays", |size| {
         let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
         format!("[{}]", vec![deep.as_str(); size / 201].join(","))
