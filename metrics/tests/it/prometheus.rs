@@ -135,3 +135,23 @@ fn the_format_is_what_is_accepted() {
     assert!(OpenMetrics.content_type().starts_with("application/openmetrics-text; version=1.0.0"));
     assert!(Prometheus.content_type().starts_with("text/plain; version=0.0.4"));
 }
+
+/// A bound lies within a bucket of the histogram; how many of that bucket exceed it is counted apart.
+#[test]
+fn a_bound_counts_what_is_not_above_it_to_the_nanosecond() {
+    let (recorder, _) = recorder(Config::default());
+    let bounds = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+    for bound in bounds {
+        let bound = Duration::from_secs_f64(bound);
+        let nanosecond = Duration::from_nanos(1);
+        for duration in [bound - nanosecond, bound, bound + nanosecond] {
+            recorder.record(Operation { duration, ..ok(0) });
+        }
+    }
+    let text = recorder.render();
+    for (place, bound) in bounds.iter().enumerate() {
+        let found = text.lines().filter(|line| line.contains(&format!("le=\"{bound:?}\"")));
+        let counts: Vec<_> = found.filter_map(|line| line.rsplit(' ').next()).collect();
+        assert_eq!(counts, [(3 * place + 2).to_string()], "up to {bound} s");
+    }
+}
