@@ -55,7 +55,11 @@ fn count_window(c: &mut Criterion) {
         .failure_threshold(0.5);
     let seatbelt =
         (layer, Execute::new(|it: i32| async move { Ok::<i32, i32>(it) })).into_service();
-    both(c, row, "seatbelt", || || drop(black_box(ready(seatbelt.execute(black_box(1))))));
+    both(c, row, "seatbelt", || {
+        || {
+            let _ = black_box(ready(seatbelt.execute(black_box(1))));
+        }
+    });
     let layer = CircuitBreakerLayer::builder().sliding_window_size(100).failure_rate_threshold(0.5);
     let layer = layer.build().expect("valid");
     let tower = layer.layer_fn(service_fn(|it: i32| async move { Ok::<_, ()>(it) }));
