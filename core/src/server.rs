@@ -107,6 +107,22 @@ impl ServerInfo {
     pub fn new(identity: RawJson, capabilities: RawJson) -> Self {
         Self { protocol_version: Arc::from(""), identity, capabilities, instructions: None }
     }
+
+    /// Whether it tells of changes to `list`: to its `tools`, `prompts` or `resources` (`listChanged`).
+    ///
+    /// ```
+    /// use toolweir_core::{RawJson, ServerInfo};
+    ///
+    /// let offers = serde_json::json!({"tools": {"listChanged": true}, "prompts": {}});
+    /// let info = ServerInfo::new(RawJson::EMPTY_OBJECT, RawJson::from(offers));
+    /// assert!(info.tells_of("tools") && !info.tells_of("prompts") && !info.tells_of("resources"));
+    /// ```
+    #[must_use]
+    pub fn tells_of(&self, list: &str) -> bool {
+        let list = self.capabilities.member(list).map(|list| list.to_json());
+        let told = list.as_ref().and_then(|list| list.member("listChanged"));
+        told.is_some_and(|told| told.as_bytes() == b"true")
+    }
 }
 
 impl Default for ServerInfo {

@@ -13,6 +13,7 @@ mod random;
 mod config;
 mod errors;
 mod routes;
+mod routing;
 
 mod cell;
 mod estimate;

@@ -15,8 +15,9 @@ use crate::pool::Pool;
 use crate::random::Random;
 use crate::rank::{self, Request};
 use crate::registration::{Registration, sorted};
+use crate::routing::Routing;
 use crate::table::{Candidates, Slot, Table, Wanted};
-use crate::{Config, InvalidConfig, Routes};
+use crate::{Config, InvalidConfig};
 
 /// Ranks the servers that can answer a request.
 ///
@@ -50,10 +51,7 @@ impl Router {
             table: ArcSwap::from_pointee(Table::default()),
             pool: Arc::new(Pool::new(&config)),
             random: Random::new(config.seed),
-            routing: ArcSwap::from_pointee(Routing {
-                routes: config.routes,
-                fallback: config.default_capability,
-            }),
+            routing: ArcSwap::from_pointee(Routing::of(config)),
             clock: Arc::new(MonotonicClock),
             next: Mutex::new(0),
         }
@@ -379,14 +377,7 @@ impl Router {
     /// # Errors
     /// The type has no route, and the configuration names no default capability.
     pub fn route(&self, request_type: &str) -> Result<Vec<String>, UnknownRoute> {
-        let routing = self.routing.load();
-        let fallback = routing.fallback.as_slice();
-        let fallback = (!fallback.is_empty()).then_some(fallback);
-        let needed = routing.routes.get(request_type).or(fallback);
-        needed.map(<[String]>::to_vec).ok_or_else(|| UnknownRoute {
-            request_type: request_type.to_owned(),
-            known: routing.routes.iter().map(|(known, _)| known.to_owned()).collect(),
-        })
+        self.routing.load().needed(request_type)
     }
 
     /// Replaces the routes, and the capability that a request of unknown type needs; the rest of `config` stays as it
@@ -396,8 +387,7 @@ impl Router {
     /// The field of `config` that makes no sense; then nothing is replaced.
     pub fn set_routes(&self, config: Config) -> Result<(), InvalidConfig> {
         config.validate()?;
-        let routing = Routing { routes: config.routes, fallback: config.default_capability };
-        self.routing.store(Arc::new(routing));
+        self.routing.store(Arc::new(Routing::of(config)));
         Ok(())
     }
 
@@ -482,14 +472,6 @@ impl Router {
     pub(crate) fn with_cell(&self, id: ServerId, act: impl FnOnce(&Cell)) -> bool {
         self.table.load().slot(id).map(|slot| act(&slot.cell)).is_some()
     }
-}
-
-/// Which capabilities a type of request needs.
-#[derive(Debug)]
-struct Routing {
-    routes: Routes,
-    /// What a request of unknown type needs.
-    fallback: Option<String>,
 }
 
 impl Default for Router {

@@ -47,12 +47,7 @@ impl Listing {
 
     /// When the first list is over of whose changes the server does not tell.
     pub(crate) fn over(&self, info: &ServerInfo) -> Option<Instant> {
-        let tells = |kind: &Kind| {
-            let part = info.capabilities.member(kind.capability()).map(|part| part.to_json());
-            let tells = part.as_ref().and_then(|part| part.member("listChanged"));
-            tells.is_some_and(|value| value.as_bytes() == b"true")
-        };
-        let untold = Kind::ALL.into_iter().filter(|kind| !tells(kind));
+        let untold = Kind::ALL.into_iter().filter(|kind| !info.tells_of(kind.capability()));
         untold.filter_map(|kind| self.holds(kind)?.until()).min()
     }
 

@@ -240,11 +240,8 @@ fn add(
     list: &mut Vec<RawJson>,
     problems: &mut Vec<String>,
 ) {
-    let shown: Arc<str> = if kind.is_prefixed() && !source.prefix.is_empty() {
-        format!("{}__{}", source.prefix, item.name).into()
-    } else {
-        item.name.clone()
-    };
+    let shown =
+        if kind.is_prefixed() { shown(source.prefix, &item.name) } else { item.name.clone() };
     let server = source.server_name;
     if item.name.is_empty() {
         problems.push(format!("{server}: lists something without a name, which is withheld"));
@@ -286,6 +283,11 @@ fn add(
         pooled: None,
     };
     names.insert(shown, found);
+}
+
+/// The name under which clients see a server's tool or prompt.
+pub(crate) fn shown(prefix: &str, name: &Arc<str>) -> Arc<str> {
+    if prefix.is_empty() { name.clone() } else { format!("{prefix}__{name}").into() }
 }
 
 /// A pool's tool.

@@ -9,6 +9,6 @@ mod shelf;
 pub(crate) use self::{
     item::{Item, Kind},
     listing::{Fetched, Listing, is_list_changed},
-    merge::{Catalogue, Source, both},
+    merge::{Catalogue, Source, both, shown},
     shelf::{Place, Shelf},
 };

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use toolweir_breaker::State;
 use toolweir_core::{Call, Error, Kind as ErrorKind, Method, ServerId};
 
+use super::Orchestrator;
 use super::resolve::Aim;
-use super::{Orchestrator, is_up};
-use crate::endpoint::Endpoint;
+use crate::catalogue::shown;
+use crate::endpoint::{Endpoint, Status};
 use crate::policy;
+use crate::pools::Way;
 
 /// So many names are given.
 const MOST: usize = 3;
@@ -35,10 +38,8 @@ impl Orchestrator {
         let mut names: Vec<Arc<str>> = Vec::new();
         let mut owns: Vec<Arc<str>> = Vec::new();
         for (name, pooled) in view.catalogue.pooled() {
-            let mut ways = pooled.ways.iter();
-            let own =
-                { &mut ways }.find(|way| failed.contains(&way.server) && way.how.tool == *tool);
-            let Some(own) = own else { continue };
+            let is_own = |way: &&Way| failed.contains(&way.server) && way.how.tool == *tool;
+            let Some(own) = pooled.ways.iter().find(is_own) else { continue };
             let others = pooled.ways.iter().filter(|way| !failed.contains(&way.server));
             for other in others {
                 let Some(endpoint) = view.endpoint(other.server).filter(|it| is_ready(it)) else {
@@ -49,19 +50,15 @@ impl Orchestrator {
                 }
                 let is_same = own.how.is_plain() && other.how.is_plain();
                 if is_same && !pooled.hides_members {
-                    let prefix = endpoint.settings.prefix.as_str();
-                    let tool = &other.how.tool;
-                    let shown = if prefix.is_empty() {
-                        tool.clone()
-                    } else {
-                        format!("{prefix}__{tool}").into()
-                    };
-                    owns.push(shown);
+                    owns.push(shown(&endpoint.settings.prefix, &other.how.tool));
                 }
             }
         }
-        names.extend(owns);
-        names.dedup();
+        for own in owns {
+            if !names.contains(&own) {
+                names.push(own); // two pools may have the same members
+            }
+        }
         names.truncate(MOST);
         names
     }
@@ -86,8 +83,6 @@ fn is_the_servers_fault(error: &Error) -> bool {
 
 fn is_ready(endpoint: &Endpoint) -> bool {
     let breaker = endpoint.settings.breakers.server.as_ref();
-    let is_closed = breaker.is_none_or(|breaker| breaker.state().name() == "closed");
-    is_closed
-        && (is_up(&endpoint.status())
-            || matches!(endpoint.status(), crate::endpoint::Status::Resting))
+    breaker.is_none_or(|breaker| breaker.state() == State::Closed)
+        && matches!(endpoint.status(), Status::Up(_) | Status::Resting)
 }

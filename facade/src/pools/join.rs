@@ -49,14 +49,10 @@ pub(crate) fn join(pool: &Pool, sources: &[Source<'_>], problems: &mut Vec<Strin
         joined.extend(declared(pool, tool, &members, problems));
     }
     let is_declared = |source: Member<'_, '_>, item: &Item| {
-        let tools = pool.tools.iter();
-        { tools }.any(|tool| {
-            *tool.name == *item.name
-                || tool
-                    .members
-                    .iter()
-                    .any(|(server, how)| **server == *source.server_name && how.tool == item.name)
-        })
+        let is_it = |(server, how): &(Arc<str>, Equivalent)| {
+            **server == *source.server_name && how.tool == item.name
+        };
+        pool.tools.iter().any(|tool| tool.name == item.name || tool.members.iter().any(is_it))
     };
     automatic(pool, &members, &is_declared, problems, &mut joined);
     joined
@@ -169,8 +165,8 @@ fn automatic(
         let equal = |to: &Item| -> Vec<(Member<'_, '_>, &Item)> {
             all.iter().filter(|(_, item)| same(&item.json, &to.json)).copied().collect()
         };
-        let groups = all.iter().map(|(_, item)| equal(item));
-        let Some(group) = { groups }.find(|group| group.len() + awaited > 1) else {
+        let mut groups = all.iter().map(|(_, item)| equal(item));
+        let Some(group) = groups.find(|group| group.len() + awaited > 1) else {
             if all.len() > 1 {
                 let servers: Vec<&str> = all.iter().map(|(member, _)| member.server_name).collect();
                 problems.push(format!(

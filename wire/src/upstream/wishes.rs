@@ -122,7 +122,7 @@ impl Wishes {
             ("prompts", "promptsListChanged"),
             ("resources", "resourcesListChanged"),
         ] {
-            if list_changed(&info.capabilities, list) {
+            if info.tells_of(list) {
                 notifications.insert(key.to_owned(), true.into());
             }
         }
@@ -147,11 +147,6 @@ impl Wishes {
             }))
         })
     }
-}
-
-fn list_changed(capabilities: &RawJson, list: &str) -> bool {
-    let Some(list) = capabilities.member(list).map(|part| part.to_json()) else { return false };
-    list.member("listChanged").is_some_and(|value| value.as_bytes() == b"true")
 }
 
 /// What was taken in a server's place, and is not answered yet.

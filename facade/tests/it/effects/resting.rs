@@ -84,7 +84,7 @@ pub(super) async fn lazy_servers_are_started_by_their_first_calls() {
     is_started_by_a_call("", r#""start":"lazy","#).await;
 }
 
-/// FIELD 25: a gateway that is started again lists the same at once, in the same order, while its servers come up.
+/// A gateway that is started again lists the same at once, in the same order, while its servers come up.
 #[tokio::test]
 pub(super) async fn lists_are_kept() {
     let folder = Folder::new();

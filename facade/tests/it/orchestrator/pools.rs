@@ -134,7 +134,7 @@ async fn each_member_gets_its_own_tool_and_arguments() {
     assert!(error.to_string().contains("two arguments give `find` its `q`"), "{error}");
 }
 
-/// FIELD 17: what moves on, moves on with the other member's arguments; what may have been carried out, and may have
+/// What moves on, moves on with the other member's arguments; what may have been carried out, and may have
 /// effects, does not.
 #[tokio::test(start_paused = true)]
 async fn failover_follows_what_the_server_may_have_done() {

@@ -56,7 +56,7 @@ impl Server for Slow {
     }
 }
 
-/// FIELD 9: a stampede of a hundred left most of them out; here a few start at a time, and all are there. One that does
+/// A stampede of a hundred left most of them out; here a few start at a time, and all are there. One that does
 /// not come keeps its turn for a while and no longer.
 #[tokio::test(start_paused = true)]
 async fn a_hundred_servers_start_a_few_at_a_time() {
