@@ -15,6 +15,7 @@ mod offers;
 mod pinned;
 mod pools;
 mod reload;
+mod remind;
 mod report;
 mod resolve;
 mod retire;
@@ -24,6 +25,7 @@ mod subscriptions;
 mod supervise;
 mod tasks;
 mod unknown;
+mod untried;
 mod view;
 
 use std::path::PathBuf;

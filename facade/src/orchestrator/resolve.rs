@@ -7,7 +7,7 @@ use toolweir_core::{
 };
 
 use super::Orchestrator;
-use super::supervise::LIST_PATIENCE;
+use super::untried::LIST_PATIENCE;
 use super::view::View;
 use crate::catalogue::Kind;
 use crate::endpoint::{Endpoint, Status};

@@ -4,18 +4,16 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use toolweir_core::{Clock, Error, Event, Kind, TokioClock};
 
 use super::ear::{Ear, Signals};
-use super::fan::Levels;
+use super::untried::Untried;
 use super::{Inner, Orchestrator, is_up};
 use crate::catalogue::{Fetched, Listing};
 use crate::endpoint::{Endpoint, Status, bounded};
 
-/// How long a list waits, once after the start, for servers that have not been tried yet.
-pub(super) const LIST_PATIENCE: Duration = Duration::from_secs(5);
 /// How often a server is asked whether it is still there.
 const PROBE_EVERY: Duration = Duration::from_secs(30);
 /// How long it has to say so.
@@ -36,11 +34,6 @@ const STARTING_TURN: Duration = Duration::from_secs(10);
 const BUSY_PROBES: u32 = 3;
 /// How long a server that is let go of has to end.
 const REST_PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is looked whether clients have left whose level holds.
-const LEVEL_SWEEP: Duration = Duration::from_secs(30);
-/// How long a server has to take the level of its log messages.
-const LEVEL_PATIENCE: Duration = Duration::from_secs(5);
-
 impl Orchestrator {
     /// Begins to look after a server; `renews` where it takes the place of another.
     pub(super) fn look_after(&self, endpoint: &Arc<Endpoint>, renews: bool) {
@@ -71,34 +64,6 @@ impl Orchestrator {
                 () = supervisor.run() => {}
             }
         });
-    }
-
-    /// Waits until `enough` holds or every server has been tried once or is known from before, `patience` after the start at the latest.
-    pub(super) async fn settled(&self, patience: Duration, enough: impl Fn() -> bool) {
-        self.none_left(&self.0.unlisted, patience, enough).await;
-    }
-
-    /// The same, until every server has been tried: those that are known from before, too.
-    pub(super) async fn tried(&self, patience: Duration, enough: impl Fn() -> bool) {
-        self.none_left(&self.0.untried, patience, enough).await;
-    }
-
-    async fn none_left(
-        &self,
-        left: &watch::Sender<usize>,
-        patience: Duration,
-        enough: impl Fn() -> bool,
-    ) {
-        if *left.borrow() == 0 {
-            return;
-        }
-        let mut left = left.subscribe();
-        let latest = self.0.started + patience;
-        let all = left.wait_for(|count| *count == 0 || enough());
-        tokio::select! {
-            _ = tokio::time::timeout_at(latest.into_std().into(), all) => {}
-            () = self.0.stop.cancelled() => {}
-        }
     }
 }
 
@@ -139,35 +104,6 @@ pub(super) struct Supervisor {
     pub(super) untried: Option<Untried>,
     /// Hears the server as long as the supervisor lives.
     pub(super) _ear: Arc<Ear>,
-}
-
-/// A server that has not been tried yet, for those who wait for all.
-pub(super) struct Untried {
-    inner: Weak<Inner>,
-    /// Its lists are not known from before.
-    unlisted: bool,
-}
-
-impl Untried {
-    fn of(inner: &Arc<Inner>, endpoint: &Endpoint) -> Self {
-        let unlisted = !endpoint.is_listed();
-        inner.untried.send_modify(|count| *count += 1);
-        if unlisted {
-            inner.unlisted.send_modify(|count| *count += 1);
-        }
-        Self { inner: Arc::downgrade(inner), unlisted }
-    }
-}
-
-impl Drop for Untried {
-    fn drop(&mut self) {
-        if let Some(inner) = self.inner.upgrade() {
-            if self.unlisted {
-                inner.unlisted.send_modify(|count| *count = count.saturating_sub(1));
-            }
-            inner.untried.send_modify(|count| *count = count.saturating_sub(1));
-        }
-    }
 }
 
 /// Why a server is not watched any more.
@@ -292,52 +228,6 @@ impl Supervisor {
         let failed = self.refresh(false).await?;
         *untried = None;
         self.watch(failed).await
-    }
-
-    /// Tells a server what it was told before: nothing of that outlives its connection. Never ends.
-    async fn remind(&self, is_back: bool) {
-        let renewals = self
-            .inner
-            .upgrade()
-            .filter(|_| is_back)
-            .map(|inner| inner.subscriptions.of(self.endpoint.id));
-        let renewing = async {
-            if let Some(renewals) = renewals {
-                renewals.tell(&self.endpoint).await;
-            }
-        };
-        tokio::join!(renewing, self.keep_level());
-        std::future::pending::<()>().await;
-    }
-
-    /// Tells the level of log messages, now and whenever it changes.
-    async fn keep_level(&self) {
-        let levels = self.inner.upgrade().map(|inner| inner.levels.subscribe());
-        let Some(mut levels) = levels else { return };
-        loop {
-            let level = *levels.borrow_and_update();
-            let info = self.endpoint.vitals.info();
-            let logs = info.is_some_and(|info| info.capabilities.member("logging").is_some());
-            if let (Some(level), true) = (level, logs) {
-                let deadline = TokioClock.now() + LEVEL_PATIENCE;
-                let call = Levels::telling(level).deadline(deadline);
-                let told = bounded(deadline, async { self.endpoint.server.call(&call).await });
-                if let Err(error) = told.await {
-                    tracing::debug!(server = &*self.endpoint.name, %error, "the log level was not taken");
-                }
-            }
-            // A client that leaves says nothing of its level.
-            loop {
-                match tokio::time::timeout(LEVEL_SWEEP, levels.changed()).await {
-                    Ok(Ok(())) => break,
-                    Ok(Err(_)) => return,
-                    Err(_) => match self.inner.upgrade() {
-                        Some(inner) => inner.levels.sweep(),
-                        None => return,
-                    },
-                }
-            }
-        }
     }
 
     /// Asks for the lists again and publishes them; says whether one failed. `None` where the orchestrator is gone.

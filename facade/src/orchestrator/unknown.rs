@@ -10,7 +10,7 @@ use toolweir_core::{Call, Error, Kind as ErrorKind, RawJson};
 
 use super::Orchestrator;
 use super::resolve::{Aim, Aimed};
-use super::supervise::LIST_PATIENCE;
+use super::untried::LIST_PATIENCE;
 use crate::catalogue::Kind;
 use crate::endpoint::Endpoint;
 

@@ -20,6 +20,7 @@ mod retries;
 mod scripted;
 mod stale;
 mod starting;
+mod sticky;
 mod subscriptions;
 mod supervision;
 mod tasks;
