@@ -458,11 +458,13 @@ mod tests {
     }
 
     #[test]
-    fn long_names_are_served_and_warned_of() {
-        let long = "x".repeat(80);
-        let listing = tools(&[&long]);
-        let catalogue = merge(&[("", &listing)]);
-        assert!(catalogue.find(Kind::Tool, &long).is_some());
-        assert_eq!(catalogue.problems().len(), 1);
+    fn long_and_odd_names_are_served_and_warned_of() {
+        for name in [&*"x".repeat(80), "search the web", "größe"] {
+            let listing = tools(&[name]);
+            let catalogue = merge(&[("", &listing)]);
+            assert!(catalogue.find(Kind::Tool, name).is_some());
+            let [problem] = catalogue.problems() else { panic!("{:?}", catalogue.problems()) };
+            assert!(problem.contains(name) && problem.contains("many clients refuse"), "{problem}");
+        }
     }
 }
