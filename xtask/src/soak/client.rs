@@ -115,7 +115,10 @@ impl Visit {
                 let headers = headers(self.is_modern, session.as_deref(), "tools/call", tool);
                 connection.send("POST /mcp", &headers, &text)
             }
-            Way::Stdio { .. } => self.end(),
+            Way::Stdio { input, .. } => {
+                writeln!(input.as_mut().ok_or("no standard input")?, "{text}")?;
+                self.end()
+            }
         }
     }
 
