@@ -51,13 +51,13 @@ impl Arguments {
     pub(super) fn misfit(&self, callers: &Self, sure: bool, how: &Equivalent) -> Option<String> {
         let tool = &how.tool;
         let own = how.rename.iter().map(|(_, to)| to);
-        let named = own.chain(how.set.iter().chain(&how.defaults).map(|(name, _)| name));
-        if let Some(name) = { named }.find(|name| self.lacks(name)) {
+        let mut named = own.chain(how.set.iter().chain(&how.defaults).map(|(name, _)| name));
+        if let Some(name) = named.find(|name| self.lacks(name)) {
             let known = listed(&self.names);
             return Some(format!("`{tool}` there takes no `{name}`: it takes {known}"));
         }
-        let given = how.rename.iter().map(|(from, _)| from).chain(&how.drop);
-        if let Some(name) = { given }.find(|name| sure && callers.lacks(name)) {
+        let mut given = how.rename.iter().map(|(from, _)| from).chain(&how.drop);
+        if let Some(name) = given.find(|name| sure && callers.lacks(name)) {
             let known = listed(&callers.names);
             return Some(format!("callers give no `{name}`: they give {known}"));
         }
