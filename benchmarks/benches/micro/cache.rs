@@ -3,6 +3,7 @@
 //! Everybody holds 10,000 of at most 20,000 values under String keys. Ours has a time to live for each, which it looks at;
 //! moka and quick_cache have none here.
 
+use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -70,17 +71,14 @@ fn hit(c: &mut Criterion) {
 /// A key that nobody has asked for, fetched by one caller and stored.
 fn miss(c: &mut Criterion) {
     let row = "cache-single-flight-miss";
-    let counter = || {
-        let mut next = 0_u64;
-        move || {
-            next += 1;
-            next
-        }
-    };
+    // One counter for all: criterion makes each operation anew for every sample, and a counter of its own would ask for the
+    // same keys again.
+    let asked = Cell::new(0_u64);
+    let next = || asked.replace(asked.get() + 1);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let cache = ours::<u64, u64>();
     one(c, row, "toolweir", || {
-        let (mut next, cache, runtime) = (counter(), &cache, &runtime);
+        let (next, cache, runtime) = (&next, &cache, &runtime);
         move || {
             let fetched = cache.get_or_fetch(next(), async { Ok::<_, std::io::Error>(1) });
             drop(black_box(runtime.block_on(fetched)));
@@ -88,7 +86,7 @@ fn miss(c: &mut Criterion) {
     });
     let cache = moka::future::Cache::<u64, u64>::new(ROOM as u64);
     one(c, row, "moka future", || {
-        let (mut next, cache, runtime) = (counter(), &cache, &runtime);
+        let (next, cache, runtime) = (&next, &cache, &runtime);
         move || {
             black_box(runtime.block_on(cache.get_with(next(), async { 1 })));
         }
@@ -96,7 +94,7 @@ fn miss(c: &mut Criterion) {
     // What none of ours can do without.
     let cache = moka::sync::Cache::<u64, u64>::new(ROOM as u64);
     one(c, row, "moka sync, insert alone", || {
-        let (mut next, cache, runtime) = (counter(), &cache, &runtime);
+        let (next, cache, runtime) = (&next, &cache, &runtime);
         move || {
             let key = next();
             runtime.block_on(async { cache.insert(key, 1) });
@@ -104,7 +102,7 @@ fn miss(c: &mut Criterion) {
     });
     let cache = quick_cache::sync::Cache::<u64, u64>::new(ROOM);
     one(c, row, "quick_cache", || {
-        let (mut next, cache, runtime) = (counter(), &cache, &runtime);
+        let (next, cache, runtime) = (&next, &cache, &runtime);
         move || {
             let key = next();
             let fetched = cache.get_or_insert_async(&key, async { Ok::<_, std::io::Error>(1) });
