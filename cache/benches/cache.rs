@@ -1,6 +1,6 @@
 //! What a look, a miss and a key cost.
 //!
-//! `moka` stands beside ours where the question is what ours adds to it.
+//! `quick_cache`, which ours stores in, stands beside ours where the question is what ours adds to it.
 
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};
@@ -30,8 +30,8 @@ fn ours(keys: &[String]) -> Cache<String, Arc<str>> {
     cache
 }
 
-fn theirs(keys: &[String]) -> moka::sync::Cache<String, Arc<str>> {
-    let cache = moka::sync::Cache::new(2 * KEYS as u64);
+fn theirs(keys: &[String]) -> quick_cache::sync::Cache<String, Arc<str>> {
+    let cache = quick_cache::sync::Cache::new(2 * KEYS);
     for key in keys {
         cache.insert(key.clone(), Arc::from("value"));
     }
@@ -44,7 +44,7 @@ fn hit(criterion: &mut Criterion) {
     let now = MonotonicClock.now();
     let mut group = criterion.benchmark_group("hit, one thread");
     let hot = keys[0].as_str();
-    group.bench_function("hot key, moka", |b| b.iter(|| theirs.get(black_box(hot))));
+    group.bench_function("hot key, quick_cache", |b| b.iter(|| theirs.get(black_box(hot))));
     group.bench_function("hot key", |b| b.iter(|| ours.get(black_box(hot))));
     group.bench_function("hot key, time given", |b| b.iter(|| ours.get_at(black_box(hot), now)));
     let mut turn = 0;
@@ -52,7 +52,7 @@ fn hit(criterion: &mut Criterion) {
         turn = (turn + 7_919) % KEYS;
         keys[turn].as_str()
     };
-    group.bench_function("any of 10,000, moka", |b| b.iter(|| theirs.get(black_box(any()))));
+    group.bench_function("any of 10,000, quick_cache", |b| b.iter(|| theirs.get(black_box(any()))));
     group.bench_function("any of 10,000", |b| b.iter(|| ours.get(black_box(any()))));
     group.bench_function("any of 10,000, time given", |b| {
         b.iter(|| ours.get_at(black_box(any()), now));
@@ -83,7 +83,7 @@ fn hit_by_two(criterion: &mut Criterion) {
     let (ours, theirs) = (ours(&keys), theirs(&keys));
     let hot = keys[0].as_str();
     let mut group = criterion.benchmark_group("hit, two threads, hot key");
-    group.bench_function("moka", |b| {
+    group.bench_function("quick_cache", |b| {
         b.iter_custom(|n| two_threads(n, || drop(black_box(theirs.get(hot)))));
     });
     group.bench_function("ours", |b| {

@@ -105,8 +105,7 @@ where
 
     /// Hears of what happens.
     ///
-    /// Called where it happens, on the way of a call, with no lock of the cache held: it must not block. What it
-    /// hears of evictions comes from within moka, so it must not write to this cache.
+    /// Called where it happens, on the way of a call, with no lock of the cache held: it must not block.
     #[must_use]
     pub fn listener(mut self, listener: impl Fn(&Event<'_, K>) + Send + Sync + 'static) -> Self {
         self.listener = Some(Listener::new(listener));

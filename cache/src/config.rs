@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Most entries kept; 1,000 unless set.
     pub max_entries: u64,
-    /// Most bytes kept, keys and values together; 64 MiB unless set.
+    /// Most bytes kept, keys and values together; 64 MiB unless set. No entry larger than 15 MiB, or than 97 % of this, is sure
+    /// to be kept.
     pub max_bytes: u64,
     /// How long an entry is fresh; 300 s unless set. An entry may state its own time.
     pub ttl: Duration,

@@ -10,9 +10,6 @@ mod flight;
 mod flights;
 mod sync;
 // what is stored
-mod front;
-#[cfg(test)]
-mod front_tests;
 mod group;
 mod key;
 mod shelf;

@@ -4,12 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use equivalent::Equivalent;
 use toolweir_core::Instant;
 
 use crate::Failure;
 use crate::group::Mark;
-use crate::key::{Hashed, HashedRef};
+use crate::key::Hashed;
 
 /// A place for one value, made when its fetch begins and filled when it ends.
 ///
@@ -32,7 +31,7 @@ pub(crate) struct Content<K, V> {
     /// A value, or a failure that is remembered.
     pub(crate) result: Result<V, Failure>,
     pub(crate) expires: Instant,
-    pub(crate) weight: u32,
+    pub(crate) weight: u64,
     /// In bytes, as they are reported.
     pub(crate) bytes: u64,
 }
@@ -66,12 +65,6 @@ impl<K, V> Slot<K, V> {
     /// Puts the content in; only the first counts.
     pub(crate) fn fill(&self, content: Content<K, V>) {
         let _ = self.content.set(content);
-    }
-
-    /// Whether this is what was stored under `key`.
-    #[inline]
-    pub(crate) fn is_of<Q: Equivalent<K> + ?Sized>(&self, key: &HashedRef<'_, Q>) -> bool {
-        self.content().is_some_and(|content| key.equivalent(&content.key))
     }
 
     pub(crate) fn content(&self) -> Option<&Content<K, V>> {

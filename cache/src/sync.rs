@@ -1,3 +1,3 @@
-//! What flights and buckets are locked with; a test puts loom's in its place.
+//! What flights are locked with; a test puts loom's in its place.
 
 pub(crate) use std::sync::{Mutex, MutexGuard};

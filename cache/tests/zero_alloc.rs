@@ -40,7 +40,6 @@ fn allocations(work: impl FnOnce()) -> usize {
     ALLOCATIONS.with(Cell::get) - before
 }
 
-/// So many that moka, which hears of one look in sixteen, tidies up within them.
 const LOOKS: usize = 10_000;
 
 fn a_hit_allocates_nothing() {
@@ -56,7 +55,7 @@ fn a_hit_allocates_nothing() {
             }
         }
     };
-    read(); // moka's own buffers and this thread's state are made once
+    read(); // this thread's state is made once
     assert_eq!(allocations(read), 0);
 }
 

@@ -91,15 +91,6 @@ fn miss(c: &mut Criterion) {
             black_box(runtime.block_on(cache.get_with(next(), async { 1 })));
         }
     });
-    // What none of ours can do without.
-    let cache = moka::sync::Cache::<u64, u64>::new(ROOM as u64);
-    one(c, row, "moka sync, insert alone", || {
-        let (next, cache, runtime) = (&next, &cache, &runtime);
-        move || {
-            let key = next();
-            runtime.block_on(async { cache.insert(key, 1) });
-        }
-    });
     let cache = quick_cache::sync::Cache::<u64, u64>::new(ROOM);
     one(c, row, "quick_cache", || {
         let (next, cache, runtime) = (&next, &cache, &runtime);

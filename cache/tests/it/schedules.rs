@@ -1,9 +1,5 @@
-//! A flight in every order in which its waiters and what wakes it can meet, and what stands before the store in every
-//! order of looks and writes: their own source, on loom's lock.
+//! A flight in every order in which its waiters and what wakes it can meet: its own source, on loom's lock.
 
-#[expect(dead_code, reason = "a part of the source is enough")]
-#[path = "../../src/front.rs"]
-mod front;
 #[path = "../../src/flight.rs"]
 mod source;
 
@@ -12,7 +8,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use front::{Front, Glance};
 use loom::future::block_on;
 use loom::sync::Mutex;
 use loom::thread;
@@ -149,67 +144,5 @@ fn one_finisher_takes_over() {
         source.end();
         assert_eq!(waiters.pop().map(block_on), Some(7));
         assert_eq!(source.dropped(), 1);
-    });
-}
-
-/// A store of one key, with its front.
-struct Store {
-    front: Front<u32>,
-    stored: Mutex<Arc<u32>>,
-}
-
-impl Store {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { front: Front::new(1), stored: Mutex::new(Arc::new(0)) })
-    }
-
-    fn get(&self) -> u32 {
-        match self.front.look(7) {
-            Glance::Slot(slot) => *slot,
-            Glance::Ask(pass) => {
-                let slot = self.stored.lock().unwrap().clone();
-                pass.into_iter().for_each(|pass| self.front.show(7, &pass, &slot));
-                *slot
-            }
-        }
-    }
-
-    /// Returns what is not to be freed before the end: as the store may hold on to it for a while.
-    fn put(&self, value: u32) -> Arc<u32> {
-        let _writing = self.front.write(7);
-        std::mem::replace(&mut *self.stored.lock().unwrap(), Arc::new(value))
-    }
-}
-
-/// Once a write has ended, nobody finds what was there before, and who has seen the new one never sees the old again.
-#[test]
-fn what_was_replaced_is_not_found_in_front() {
-    check(|| {
-        let store = Store::new();
-        let (reads, writes) = (store.clone(), store.clone());
-        let reading = thread::spawn(move || (reads.get(), reads.get()));
-        let writing = thread::spawn(move || {
-            let old = writes.put(1);
-            (writes.get(), old)
-        });
-        let (first, second) = reading.join().unwrap();
-        assert!(first <= second, "{first} and then {second}");
-        let (written, _old) = writing.join().unwrap();
-        assert_eq!((written, store.get(), store.get()), (1, 1, 1));
-    });
-}
-
-/// Of two writers, the first to end does not open the bucket for what the other is replacing.
-#[test]
-fn a_bucket_stays_shut_until_its_last_writer_ends() {
-    check(|| {
-        let store = Store::new();
-        let (one, other) = (store.clone(), store.clone());
-        let writing = thread::spawn(move || one.put(1));
-        let reading = thread::spawn(move || other.get());
-        let _old = store.put(2);
-        let _older = (writing.join().unwrap(), reading.join().unwrap());
-        let stored = **store.stored.lock().unwrap();
-        assert_eq!((store.get(), store.get()), (stored, stored));
     });
 }

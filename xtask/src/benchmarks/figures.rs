@@ -101,7 +101,6 @@ pub(super) const FIGURES: &[Figure] = &[
     beside_only("cache-any-key-quick-cache", ANY, "cache-any-key/1", "quick_cache", "quick_cache"),
     beside("cache-any-key-2", ANY_2, "cache-any-key/2", "moka sync", "moka", 1.1),
     beside("cache-miss", MISS, "cache-single-flight-miss/1", "moka future", "moka", 0.5),
-    beside_only("cache-miss-floor", MISS, "cache-single-flight-miss/1", "moka sync, insert alone", "moka"),
     beside_only("cache-miss-quick-cache", MISS, "cache-single-flight-miss/1", "quick_cache", "quick_cache"),
     beside("metrics-operation", RECORD, "metrics-operation/1", "prometheus-client, one histogram", "prometheus-client", 1.15),
     beside("metrics-operation-labels", RECORD, "metrics-operation/1", "prometheus-client, by labels", "prometheus-client", 1.15),

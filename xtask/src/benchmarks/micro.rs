@@ -196,11 +196,9 @@ fn document(rows: &[Row]) -> Result<Document, Failure> {
     let (met, of) = tally(rows);
     page.add(&format!("{met} of {of} targets met."));
     page.add(
-        "* The limiter's state is governor's arithmetic in one atomic; the cache stores in moka. What is asked for often \
-         is found in a small table in front of it; a look adds the time to live of each value, the group that it may be invalidated \
-         with, and the clock.\n\
-         * A miss stores what it fetched: moka's insert alone is its floor, and stands beside it.\n\
-         * quick_cache stands beside the cache for those who need no time to live, no weight and no groups.\n\
+        "* The limiter's state is governor's arithmetic in one atomic; the cache stores in quick_cache, which stands beside it to \
+         show what is added: a look adds the time to live of each value, the group that it may be invalidated with, and the clock; a \
+         miss adds a fetch that outlives its caller.\n\
          * tower's balancer takes `&mut self`; on two threads it stands behind a mutex.\n\
          * No path but the miss allocates; tests with a counting allocator assert that.",
     );

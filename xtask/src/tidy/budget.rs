@@ -15,7 +15,7 @@ const BUDGETS: [(&str, usize); 8] = [
     ("toolweir-router", 28),
     ("toolweir-metrics", 28),
     ("toolweir-ratelimit", 48),
-    ("toolweir-cache", 48),
+    ("toolweir-cache", 38),
     ("toolweir-wire", 110),
     ("toolweir", 130),
 ];
