@@ -13,6 +13,8 @@ mod all;
 mod bucket;
 mod config;
 mod crowd;
+#[cfg(test)]
+mod crowd_tests;
 mod event;
 mod gate;
 mod gate_config;

@@ -42,6 +42,12 @@ fn the_longest_refusal_is_named() -> Outcome {
     let refusal = Refusal::Limited { retry_after: ms(3_000) };
     assert_eq!(both(3), Err(Refused { limit: 1, refusal }));
     assert_eq!(both(5), Err(Refused { limit: 1, refusal: Refusal::TooCostly { burst: 4 } }));
+    let dear = Bucket::new(&config(0.1, 2))?;
+    dear.check_n_at(2, at(0))?;
+    let both = |cost: u32| check_all_at(&[(&slow_key as &dyn Limit, 3), (&dear, cost)], at(0));
+    let refusal = Refusal::Limited { retry_after: ms(10_000) };
+    assert_eq!(both(1), Err(Refused { limit: 1, refusal }));
+    assert_eq!(both(3), Err(Refused { limit: 1, refusal: Refusal::TooCostly { burst: 2 } }));
     Ok(())
 }
 
@@ -72,5 +78,21 @@ fn a_key_with_a_line_is_looked_at_and_undone_alike() -> Outcome {
     assert_eq!(check(2_000), Err((2, Some(ms(1_000)))));
     assert_eq!(limiter.check_at(&1, at(2_000)), Ok(()), "undone");
     drop(turn);
+    Ok(())
+}
+
+/// The first take of key 1 was pushed out by key 2, and what undoes it finds the key back with another take.
+#[test]
+fn a_take_that_others_came_after_is_not_undone() -> Outcome {
+    let limiter = Limiter::<u8>::new(&config(1.0, 4).max_keys(1))?;
+    let bucket = Bucket::new(&config(1.0, 1))?;
+    let (one, two, three) = (limiter.of(&1), limiter.of(&2), limiter.of(&3));
+    let limits: [(&dyn Limit, u32); 6] =
+        [(&one, 1), (&two, 2), (&three, 1), (&one, 1), (&bucket, 1), (&bucket, 1)];
+    let refusal = Refusal::Limited { retry_after: ms(1_000) };
+    assert_eq!(check_all_at(&limits, at(0)), Err(Refused { limit: 5, refusal }));
+    // Key 1 came back with what key 2 had taken, and keeps that.
+    assert_eq!(limiter.check_n_at(&1, 3, at(0)), Err(refusal));
+    assert_eq!(limiter.check_n_at(&1, 2, at(0)), Ok(()));
     Ok(())
 }

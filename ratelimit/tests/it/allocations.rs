@@ -93,7 +93,8 @@ impl Hash for Key {
 #[test]
 fn p5_a_million_keys_stay_within_a_hundred_bytes_a_key_kept()
 -> Result<(), Box<dyn std::error::Error>> {
-    for (max_keys, keys) in [(1_000, 50_000), (100_000, 1_000_000)] {
+    // The last is a table of the shard's power of two, which evictions must not make grow.
+    for (max_keys, keys, largest) in [(1_000, 50_000, 1 << 16), (90_000, 1_000_000, 1 << 15)] {
         let before = LIVE.get();
         PEAK.set(before);
         let limiter = Limiter::<Key>::new(&config(1.0, 10).max_keys(max_keys))?;
@@ -108,7 +109,7 @@ fn p5_a_million_keys_stay_within_a_hundred_bytes_a_key_kept()
         assert_eq!(limiter.len(), max_keys);
         let bytes = PEAK.get() - before;
         assert!(bytes <= 100 * max_keys, "{bytes} bytes for {max_keys} keys");
-        assert!(LARGEST.get() <= 1 << 17, "{} bytes at once", LARGEST.get());
+        assert!(LARGEST.get() <= largest, "{} bytes at once", LARGEST.get());
         assert!((256..=2_048).contains(&most), "{most} keys looked at in one check");
     }
     Ok(())

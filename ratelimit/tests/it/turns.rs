@@ -89,6 +89,10 @@ fn what_comes_too_late_is_refused_at_once_and_costs_nothing() -> Outcome {
     bucket.check_at(at(0))?;
     let refusal = bucket.reserve_at(1, at(0), at(999)).expect_err("after the deadline");
     assert_eq!(refusal, Refusal::TooLate { retry_after: ms(1_000) });
+    // What need not wait has no deadline to miss.
+    assert!(bucket.reserve_at(1, at(1_000), at(0)).is_ok_and(|turn| turn.due() == at(1_000)));
+    let bucket = self::bucket()?;
+    bucket.check_at(at(0))?;
     let turn = bucket.reserve_at(1, at(0), at(1_000))?;
     assert_eq!(turn.due(), at(1_000));
     let patient = Bucket::new(&config(1.0, 1).max_wait(ms(999)))?;

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -162,20 +163,58 @@ async fn p9_who_would_be_too_late_is_refused_without_waiting() -> Outcome {
 #[tokio::test(start_paused = true)]
 async fn a_pause_puts_off_those_who_can_wait_and_sends_away_the_others() -> Outcome {
     let bucket = Bucket::with_clock(&config(1.0, 1).max_wait(ms(60_000)), Arc::new(TokioClock))?;
+    let bucket = Rc::new(bucket);
     bucket.acquire().await?;
     let begun = TokioClock.now();
-    let since = || (TokioClock.now() - begun).as_millis();
-    let (patient, hurried, ()) = tokio::join!(
-        async { (bucket.acquire().await, since()) },
-        async { (bucket.acquire_by(begun + ms(3_000)).await, since()) },
-        async {
+    let tasks = LocalSet::new();
+    let wait = |by: Instant| {
+        let bucket = Rc::clone(&bucket);
+        let future = Box::pin(async move {
+            let answer = bucket.acquire_by(by).await;
+            (answer, (TokioClock.now() - begun).as_millis())
+        });
+        let polls = Rc::new(Cell::new(0));
+        (tasks.spawn_local(Counted { future, polls: Rc::clone(&polls) }), polls)
+    };
+    // The pause puts the third off to its deadline; then the second goes, and the third moves up.
+    let waiters = [wait(Instant::FAR_FUTURE), wait(begun + ms(3_000)), wait(begun + ms(7_500))];
+    tasks
+        .run_until(async {
             tokio::time::sleep(ms(500)).await;
             bucket.penalize(ms(5_000));
-        }
-    );
-    assert_eq!(patient, (Ok(()), 5_500));
-    assert_eq!(hurried, (Err(Refusal::TooLate { retry_after: ms(6_000) }), 500));
+        })
+        .await;
+    tasks.await;
+    let too_late = Err(Refusal::TooLate { retry_after: ms(6_000) });
+    // Only who is too late is woken by the pause; the others find out when they would have gone.
+    let expected = [((Ok(()), 5_500), 3), ((too_late, 500), 2), ((Ok(()), 6_500), 3)];
+    for ((task, polls), (answer, polled)) in waiters.into_iter().zip(expected) {
+        assert_eq!((task.await?, polls.get()), (answer, polled));
+    }
     assert_eq!(bucket.waiting(), 0);
+    Ok(())
+}
+
+/// Half as fast as Tokio's; and whoever asks it again and again instead of sleeping is found out.
+#[derive(Debug, Default)]
+struct Slow(AtomicU32);
+
+impl Clock for Slow {
+    fn now(&self) -> Instant {
+        assert!(self.0.fetch_add(1, Ordering::Relaxed) < 100, "asked too often");
+        Instant::from_nanos(1_000_000_000_000 + TokioClock.now().as_nanos() / 2)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_slower_than_the_timers_is_waited_for() -> Outcome {
+    let bucket =
+        Bucket::with_clock(&config(1.0, 1).max_wait(ms(60_000)), Arc::new(Slow::default()))?;
+    bucket.acquire().await?;
+    let begun = TokioClock.now();
+    bucket.acquire().await?;
+    let took = TokioClock.now() - begun;
+    assert!(took >= ms(1_999) && took <= ms(2_010), "{took:?}");
     Ok(())
 }
 

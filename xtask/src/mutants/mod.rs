@@ -221,6 +221,8 @@ fn command(subject: &Subject, output: &Path, options: &Options) -> Cargo {
         .arg(TIMEOUT_SECONDS)
         .arg("--jobs")
         .arg(options.jobs.to_string())
+        // One failure decides: what else runs at that moment need not end.
+        .arg("--cargo-test-arg=--max-fail=1:immediate")
         .arg("--output")
         .arg(output.display().to_string());
     let command = narrowed(command, subject);
