@@ -69,6 +69,7 @@ impl Hasher for Folded {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::hash::BuildHasher;
 
     use super::*;
 
@@ -83,9 +84,38 @@ mod tests {
         }
     }
 
+    /// Sticky keys rest on it, in gateways of several versions side by side.
     #[test]
     fn the_hash_is_the_same_in_every_version() {
-        assert_eq!(text("github"), text("github"));
-        assert_eq!(mix(1), 0x5692_161d_100b_05e5);
+        // What the author of splitmix64 gets from seed 0.
+        let drawn = [1, 2, 3].map(|n: u64| mix(n.wrapping_mul(STEP)));
+        assert_eq!(drawn, [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f]);
+        assert_eq!([mix(1), mix(u64::MAX)], [0x5692_161d_100b_05e5, 0xb4d0_55fc_f2cb_bd7b]);
+        for (name, hash) in [
+            ("", 0),
+            ("a", 0x7110_6fa0_907e_c595),
+            ("github", 0x015e_9092_0924_c75f),
+            ("repository", 0xe043_42b4_3f35_4068),
+            ("a name of twenty-one", 0x0d8b_1f5a_fac0_4dce),
+        ] {
+            assert_eq!(text(name), hash, "{name:?}");
+        }
+    }
+
+    /// A map looks at the lowest bits first, and then at the highest seven.
+    #[test]
+    fn ids_and_names_spread_over_a_map() {
+        let folding = Folding::default();
+        let ids = (0..1_000_u32).map(|id| folding.hash_one(id)).collect();
+        let names = (0..1_000).map(|n| folding.hash_one(format!("server {n}"))).collect();
+        for hashes in [ids, names] {
+            let hashes: Vec<u64> = hashes;
+            let places: HashSet<u64> = hashes.iter().map(|hash| hash & 1_023).collect();
+            let tags: HashSet<u64> = hashes.iter().map(|hash| hash >> 57).collect();
+            // Thrown at random, a thousand hit 632 of 1,024 places.
+            assert!(places.len() > 560, "{} places", places.len());
+            assert_eq!(tags.len(), 128);
+        }
+        assert_ne!(folding.hash_one(("ab", "c")), folding.hash_one(("a", "bc")));
     }
 }

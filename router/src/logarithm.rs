@@ -113,6 +113,17 @@ mod tests {
     }
 
     #[test]
+    fn both_tables_are_the_library_s_to_the_last_digit() {
+        for line in 0..=LINES {
+            let part = line as f64 / LINES as f64;
+            let level = ((1.0 + part).log2() * f64::from(OCTAVE)).round() as u32;
+            assert_eq!(LEVELS[line], level, "line {line}");
+            let number = (part.exp2() * f64::from(1_u32 << 31)).round() as u64;
+            assert_eq!(NUMBERS[line], number as u32, "line {line}");
+        }
+    }
+
+    #[test]
     fn whole_octaves_are_exact() {
         for octave in 0..63 {
             assert_eq!(level(1 << octave), octave * OCTAVE);

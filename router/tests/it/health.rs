@@ -1,6 +1,6 @@
 //! Errors, ejection, trials and recovery.
 
-use toolweir_core::ServerId;
+use toolweir_core::{Instant, ServerId};
 use toolweir_router::{Config, Health, Router};
 
 use crate::support::*;
@@ -179,6 +179,44 @@ fn late_news_of_a_removed_server_ejects_nobody() {
     assert_eq!(router.unhealthy(), 0);
     fail(&router, ids[1], 4, at(1));
     assert_eq!(router.unhealthy(), 1, "its place in the share is free");
+}
+
+/// Of many, not all are looked at: who is given its trial leads, so that it is tried indeed.
+#[test]
+fn among_many_a_trial_is_given_to_none_but_who_leads() {
+    let (router, ids) = pool(Config::default(), 20);
+    ids.iter().for_each(|id| success(&router, *id, ms(10), START));
+    let mut trials = 0;
+    for round in 0..50 {
+        let (out, now) = (ids[round % 20], 60_000 * round as u64);
+        fail(&router, out, 4, at(now));
+        for _ in 0..20 {
+            let ranked = router.rank_at(&["x"], at(now + 5_000));
+            let given = standing(&router, out, at(now + 5_000)).trial_in_ms != Some(0);
+            assert_eq!(ranked[0] == out, given, "{ranked:?}");
+            if given {
+                trials += 1;
+                break;
+            }
+        }
+        success(&router, out, ms(10), at(now + 5_000));
+    }
+    assert!(trials > 30, "{trials}");
+}
+
+/// A word holds the time and two marks, and no time is taken for a mark.
+#[test]
+fn at_the_end_of_time_in_and_out_are_told_apart() {
+    let (router, ids) = pool(Config::default(), 2);
+    for nanos in [u64::MAX / 2 - 5_000_000_000, u64::MAX / 2, u64::MAX / 2 + 1, u64::MAX] {
+        let end = Instant::from_nanos(nanos);
+        assert!(router.mark_unhealthy_at(ids[0], end));
+        assert!(!healthy(&router, ids[0]), "out at {nanos}");
+        assert_eq!(router.unhealthy(), 1);
+        router.start_at(ids[0], end).unwrap().succeed(end);
+        assert!(healthy(&router, ids[0]), "in at {nanos}");
+        assert_eq!(router.unhealthy(), 0);
+    }
 }
 
 #[test]

@@ -173,13 +173,67 @@ fn of_many_the_better_of_two_leads() {
     for (n, id) in ids.iter().enumerate() {
         success(&router, *id, ms(10 + n as u64), START);
     }
-    let mut sum = 0;
-    for _ in 0..10_000 {
-        sum += router.rank_at(&["x"], START)[0].get();
-    }
+    let first = |_| router.rank_at(&["x"], START)[0].get();
+    let picked = |_| router.pick_at(&["x"], START).unwrap().server().get();
+    let sums: [u32; 2] = [(0..10_000).map(first).sum(), (0..10_000).map(picked).sum()];
     // The lesser of two random numbers below 100 is 33 on average; one alone would give 50.
-    let average = f64::from(sum) / 1e4;
-    assert!((31.0..35.0).contains(&average), "{average}");
+    for average in sums.map(|sum| f64::from(sum) / 1e4) {
+        assert!((31.0..35.0).contains(&average), "{average}");
+    }
+}
+
+/// Of nine places each is one of the two with the same chance, whichever is drawn first; and with eight, or where most
+/// places are empty, nothing is left to chance.
+#[test]
+fn of_up_to_eight_the_best_of_all_leads_and_of_nine_that_of_any_two() {
+    for servers in [1, 2, 7, 8, 9] {
+        for best in 0..servers {
+            let (router, ids) = pool(Config::default(), servers);
+            let best = ids[best];
+            ids.iter()
+                .for_each(|id| success(&router, *id, ms(if *id == best { 1 } else { 100 }), START));
+            let leads = |first: &dyn Fn() -> ServerId| (0..900).filter(|_| first() == best).count();
+            let times = [
+                leads(&|| router.rank_at(&["x"], START)[0]),
+                leads(&|| router.pick_at(&["x"], START).unwrap().server()),
+            ];
+            for times in times {
+                let expected = if servers > 8 { 150..250 } else { 900..901 };
+                assert!(expected.contains(&times), "{best:?} of {servers}: {times} of 900");
+            }
+        }
+    }
+}
+
+#[test]
+fn of_few_among_many_the_best_of_all_leads() {
+    let (router, ids) = pool(Config::default(), 40);
+    let few: Vec<ServerId> = ids.iter().copied().step_by(3).collect();
+    for (n, id) in ids.iter().enumerate() {
+        router.set_capabilities(*id, if n % 3 == 0 { vec!["x", "y"] } else { vec!["x"] });
+        success(&router, *id, ms(100 - n as u64), START);
+    }
+    router.add("another", ["y"]);
+    for _ in 0..100 {
+        let ranked = router.rank_at(&["x", "y"], START);
+        assert!(ranked.iter().eq(few.iter().rev().take(4)), "{ranked:?}");
+        assert_eq!(router.pick_at(&["x", "y"], START).unwrap().server(), few[few.len() - 1]);
+    }
+}
+
+/// Behind the two that are drawn come others, and these are drawn too.
+#[test]
+fn who_stands_third_of_many_is_any_of_them() {
+    let (router, ids) = pool(Config::default(), 20);
+    ids.iter().for_each(|id| success(&router, *id, ms(10), START));
+    let mut seen: HashMap<ServerId, usize> = HashMap::new();
+    for _ in 0..2_000 {
+        router.rank_at(&["x"], START).iter().for_each(|id| *seen.entry(*id).or_default() += 1);
+    }
+    for id in ids {
+        let times = seen.get(&id).copied().unwrap_or_default();
+        assert!((320..480).contains(&times), "{id:?}: {times} of about 400");
+    }
 }
 
 #[test]
@@ -298,6 +352,34 @@ fn a_call_is_explained_as_it_would_be_ranked() {
     }
     let ranked = select.rank(&read, &ids, at(5_000)).to_vec();
     assert_eq!(ranked, [ids[2], ids[0], ids[1]], "as was said");
+}
+
+#[test]
+fn of_two_that_are_due_one_is_explained_as_the_trial_and_without_a_call_none() {
+    let router = router(Config::default());
+    let ids = fill(&router, 3);
+    success(&router, ids[0], ms(10), START);
+    fail(&router, ids[1], 4, START);
+    fail(&router, ids[2], 4, START);
+    let read = call().hints(Hints::read());
+    let explained = router.explain_call_at(&read, &ids, at(5_000));
+    let order: Vec<_> = explained.servers.iter().map(Standing::server).collect();
+    assert_eq!(order, [ids[1], ids[0], ids[2]]);
+    assert_eq!(router.capable_at(&["x"], at(5_000)), ids);
+}
+
+/// An unknown server with calls in flight counts as a slow one, and the fastest is never below a microsecond.
+#[test]
+fn what_a_call_costs_where_little_is_known() {
+    let (router, ids) = pool(Config::default(), 2);
+    let busy: Vec<_> = (0..3).map(|_| router.start_at(ids[0], START)).collect();
+    let cost = standing(&router, ids[0], START).cost_ms;
+    assert!((cost - 15_000.0).abs() < 0.1, "3 × the penalty, not {cost}");
+    drop(busy);
+    success(&router, ids[1], ms(10), START);
+    assert_eq!(standing(&router, ids[1], at(86_400_000)).cost_ms, 0.001);
+    let _busy: Vec<_> = (0..7).map(|_| router.start_at(ids[1], START)).collect();
+    assert_eq!(standing(&router, ids[1], at(86_400_000)).cost_ms, 0.008);
 }
 
 /// The extremes of weight, latency and load keep their order: nothing wraps around.

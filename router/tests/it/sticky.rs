@@ -77,3 +77,28 @@ fn the_only_server_keeps_all_keys_even_unhealthy() {
     assert_eq!(router.rank_sticky_at(&["x"], "k", START).to_vec(), ids);
     assert_eq!(router.rank_sticky_at(&["x"], "k", at(5000)).to_vec(), ids);
 }
+
+/// Gateways of several versions must agree where a key lives: these were worked out with another program.
+#[test]
+fn the_home_of_a_key_is_the_same_in_every_version() {
+    let (router, _) = pool(Config::default(), 10);
+    let homes: Vec<u32> = homes(&router).iter().take(20).map(|id| id.get()).collect();
+    assert_eq!(homes, [3, 4, 0, 3, 2, 3, 2, 1, 5, 6, 9, 3, 4, 1, 2, 2, 5, 5, 1, 8]);
+}
+
+#[test]
+fn of_two_servers_of_one_name_the_older_keeps_the_keys() {
+    let router = router(Config::default());
+    let [older, newer] = ["same"; 2].map(|name| router.add(name, ["x"]));
+    for key in 0..20 {
+        let ranked = router.rank_sticky_at(&["x"], &format!("key {key}"), START);
+        assert_eq!(ranked.to_vec(), [older, newer]);
+    }
+    // Out, the older is tried with its own keys, and the newer has none of its own.
+    fail(&router, newer, 4, START);
+    assert_eq!(router.rank_sticky_at(&["x"], "key", at(5000)).to_vec(), [older, newer]);
+    fail(&router, older, 4, START);
+    router.mark_healthy(newer);
+    assert_eq!(router.rank_sticky_at(&["x"], "key", at(5000)).to_vec(), [older, newer]);
+    assert_eq!(router.rank_sticky_at(&["x"], "key", at(5000)).to_vec(), [newer, older]);
+}
