@@ -298,6 +298,7 @@ impl Server for Nowhere {
 fn alerts(given: &config::Alerts) -> toolweir_metrics::Alerts {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut alerts = toolweir_metrics::Alerts::default();
+    alerts.rules.clone_from(&given.rules);
     if let Some(latency) = given.high_latency {
         alerts.latency_ms = millis(latency);
     }

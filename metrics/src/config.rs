@@ -103,9 +103,6 @@ pub struct Alerts {
     pub rules: Vec<Rule>,
 }
 
-/// How many rules there can be.
-const MAX_RULES: usize = 32;
-
 /// How many of a server's last operations `high_error_rate` looks at.
 pub(crate) const ERROR_WINDOW: u64 = 100;
 
@@ -124,6 +121,9 @@ impl Default for Alerts {
 }
 
 impl Alerts {
+    /// How many rules there can be.
+    pub const MAX_RULES: usize = 32;
+
     /// Checks every value.
     ///
     /// # Errors
@@ -135,7 +135,7 @@ impl Alerts {
         within("errors", u64::from(self.errors), 0, ERROR_WINDOW - 1)?;
         within("errorsClear", self.errors_clear, 0, self.errors)?;
         self.thresholds.validate().map_err(|error| error.within("thresholds"))?;
-        within("rules", self.rules.len(), 0, MAX_RULES)?;
+        within("rules", self.rules.len(), 0, Self::MAX_RULES)?;
         self.rules.iter().enumerate().try_for_each(|(index, rule)| {
             rule.validate().map_err(|error| error.within(&format!("rules[{index}]")))
         })

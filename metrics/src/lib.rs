@@ -7,6 +7,7 @@ mod timestamp;
 mod alert;
 mod histogram;
 mod rule;
+mod rules;
 mod score;
 mod statistics;
 mod window;

@@ -112,7 +112,7 @@ pub(crate) fn text(dashboard: &Value) -> String {
         lines.push(format!(
             "alert: {} {} ({})",
             text_of(&alert["severity"]),
-            text_of(&alert["type"]),
+            text_of(if alert["rule"].is_string() { &alert["rule"] } else { &alert["type"] }),
             text_of(&alert["server"])
         ));
     }

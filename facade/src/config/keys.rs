@@ -10,7 +10,7 @@ use super::walk::{Walk, span};
 /// Has every object that is read key by key; `*` is where any name may stand.
 const SKELETON: &str = r#"{
   "mcpServers": { "*": { "breaker": {}, "rateLimit": {}, "concurrency": {}, "cache": {}, "retry": {}, "hedge": {}, "isolate": {}, "tools": { "*": { "hints": {} } } } },
-  "toolweir": { "breaker": {}, "rateLimit": {}, "concurrency": {}, "cache": {}, "retry": {}, "hedge": {}, "alerts": {},
+  "toolweir": { "breaker": {}, "rateLimit": {}, "concurrency": {}, "cache": {}, "retry": {}, "hedge": {}, "alerts": { "rules": { "*": {} } },
     "pools": { "*": { "tools": { "*": { "members": { "*": {} } } } } } },
 }"#;
 

@@ -135,7 +135,7 @@ impl Config {
     }
 
     /// The keys of `toolweir` that have another value in `new` and take effect only when the gateway is started
-    /// again: where it listens, who may come in, `shutdownGraceMs`, `alerts`, zones, `slowStartMs`, and the size of the cache (for which
+    /// again: where it listens, who may come in, `shutdownGraceMs`, `alerts` (but for its rules), zones, `slowStartMs`, and the size of the cache (for which
     /// `cache` stands).
     #[must_use]
     pub fn fixed(&self, new: &Self) -> Vec<&'static str> {

@@ -25,6 +25,7 @@
 //! # Ok::<(), toolweir::config::ConfigErrors>(())
 //! ```
 
+mod alerts;
 mod diagnostics;
 mod expand;
 mod hide;
@@ -42,6 +43,7 @@ mod suggest;
 mod transport;
 mod walk;
 
+pub use self::alerts::Alerts;
 pub use self::diagnostics::{ConfigErrors, Problem, Severity, Warning};
 pub use self::keys::keys;
 pub use self::load::Config;
@@ -51,6 +53,6 @@ pub use self::policies::{
 pub use self::raw::Raw;
 pub use self::secret::{Secret, Text};
 pub use self::servers::{Isolate, Server, ToolPolicy, Zone};
-pub use self::settings::{Alerts, Handler, Route, Settings, StateDir, needs_token};
+pub use self::settings::{Handler, Route, Settings, StateDir, needs_token};
 pub use self::source::Place;
 pub use self::transport::{Http, HttpKind, Stdio, Transport};

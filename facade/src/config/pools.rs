@@ -92,7 +92,7 @@ fn members(walk: &mut Walk<'_>, value: Option<&Value<'_>>, servers: &[Server]) -
     names
 }
 
-fn unknown<'k>(
+pub(super) fn unknown<'k>(
     walk: &mut Walk<'_>,
     at: &Value<'_>,
     name: &str,

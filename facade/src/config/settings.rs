@@ -7,6 +7,7 @@ use http::Uri;
 use http::uri::Authority;
 use jsonc_parser::ast::{Object, Value};
 
+use super::alerts::{self, Alerts};
 use super::diagnostics::Severity;
 use super::policies::{DAY, Policies, Setting};
 use super::pools;
@@ -73,7 +74,7 @@ impl Settings {
             ("allowedOrigins", self.allowed_origins != new.allowed_origins),
             ("shutdownGraceMs", self.shutdown_grace != new.shutdown_grace),
             ("stateDir", self.state_dir != new.state_dir),
-            ("alerts", self.alerts != new.alerts),
+            ("alerts", !self.alerts.is_as_in(&new.alerts)),
             ("zone", self.zone != new.zone),
             ("zoneSpillMs", self.zone_spill != new.zone_spill),
             ("slowStartMs", self.slow_start != new.slow_start),
@@ -117,22 +118,6 @@ pub enum StateDir {
     At(Text),
 }
 
-/// Thresholds; what is not given keeps its default.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct Alerts {
-    /// `highLatencyMs`: of one call.
-    pub high_latency: Option<Duration>,
-    /// `errorsInLast100`: of a server's calls.
-    pub errors_in_last_100: Option<u32>,
-    /// `errorRate`: from 0 to 1.
-    pub error_rate: Option<f64>,
-    /// `latencyP99Ms`.
-    pub latency_p99: Option<Duration>,
-    /// `latencyP50Ms`.
-    pub latency_p50: Option<Duration>,
-}
-
 /// Whether others than this machine's own programs can reach `address`, so that a token is due.
 #[must_use]
 pub fn needs_token(address: SocketAddr) -> bool {
@@ -171,7 +156,10 @@ pub(super) fn read(walk: &mut Walk<'_>, object: &Object<'_>, servers: &[Server])
             .get("shutdownGraceMs")
             .and_then(|value| walk.millis(value, "shutdownGraceMs", 0..=DAY)),
         state_dir: fields.get("stateDir").and_then(|value| state_dir(walk, value)),
-        alerts: fields.get("alerts").map(|value| alerts(walk, value)).unwrap_or_default(),
+        alerts: fields
+            .get("alerts")
+            .map(|value| alerts::read(walk, value, servers))
+            .unwrap_or_default(),
         zone: fields
             .get("zone")
             .and_then(|value| walk.filled(value, "zone"))
@@ -334,26 +322,4 @@ fn handlers(walk: &mut Walk<'_>, value: &Value<'_>) -> Vec<Handler> {
         handlers.push(Handler { request_type: request_type.to_owned(), handler, place });
     }
     handlers
-}
-
-fn alerts(walk: &mut Walk<'_>, value: &Value<'_>) -> Alerts {
-    let Some(object) = walk.object(value, "alerts") else { return Alerts::default() };
-    let mut fields = Fields::new(object);
-    let mut millis = |key| fields.get(key).and_then(|value| walk.millis(value, key, 1..=DAY));
-    let (high_latency, latency_p99, latency_p50) =
-        (millis("highLatencyMs"), millis("latencyP99Ms"), millis("latencyP50Ms"));
-    let alerts = Alerts {
-        high_latency,
-        errors_in_last_100: fields
-            .get("errorsInLast100")
-            .and_then(|value| walk.integer(value, "errorsInLast100", 0..=100))
-            .and_then(|errors| u32::try_from(errors).ok()),
-        error_rate: fields
-            .get("errorRate")
-            .and_then(|value| walk.number(value, "errorRate", 0.0..=1.0)),
-        latency_p99,
-        latency_p50,
-    };
-    fields.finish(walk, Severity::Error, "`alerts`");
-    alerts
 }

@@ -222,6 +222,7 @@ impl Builder {
         let router = Arc::new(router);
         let metrics = Recorder::with_clocks(self.metrics, Arc::new(TokioClock), wall_clock)
             .map_err(setting("toolweir", "metrics"))?;
+        super::alerts::log(&metrics);
         let store =
             ReplyCache::with_clock(self.cache, TokioClock).map_err(setting("toolweir", "cache"))?;
         let mut observers: Vec<Arc<dyn Observer>> = vec![router.clone(), Arc::new(metrics.clone())];
@@ -315,6 +316,7 @@ impl Builder {
 impl Orchestrator {
     /// Begins to look after every server.
     fn supervise(&self) {
+        self.look_after_alerts();
         let endpoints = self.view().endpoints.clone();
         for endpoint in &*endpoints {
             self.look_after(endpoint, false);

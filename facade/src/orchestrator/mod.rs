@@ -1,6 +1,7 @@
 //! The orchestrator: every call's way from its caller to a server and back.
 
 mod advice;
+mod alerts;
 mod builder;
 mod cached;
 mod dispatch;

@@ -12,7 +12,6 @@ use super::{BuildError, Builder, Orchestrator};
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::handlers::Handlers;
-use crate::pools::Pool;
 
 /// What a reload did with the servers, by their names in the order of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -29,6 +28,9 @@ pub struct Reloaded {
     /// Pools that are new, changed or gone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<String>,
+    /// Rules of alerts that are new, changed or gone: what those had raised is over.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
     /// How many servers are exactly as they were.
     pub kept: usize,
 }
@@ -41,6 +43,7 @@ impl fmt::Display for Reloaded {
             ("adjusted", &self.adjusted),
             ("ended", &self.ended),
             ("changed the pools", &self.pools),
+            ("changed the rules", &self.rules),
         ];
         for (what, names) in groups.into_iter().filter(|(_, names)| !names.is_empty()) {
             write!(f, "{what} {}; ", names.join(", "))?;
@@ -61,8 +64,8 @@ impl Orchestrator {
     /// limit and lists; others start, restart or end, and clients hear which lists changed. A call goes on with the
     /// servers that it began with, and these end when it has.
     ///
-    /// Servers, their terms, pools, routes and handlers take effect. Where this listens, tokens, alerts and the size of the
-    /// cache do not: see [`Config::fixed`](crate::config::Config::fixed). `connectTimeoutMs` holds for servers that
+    /// Servers, their terms, pools, routes, handlers and rules of alerts take effect. Where this listens, tokens, the other
+    /// thresholds of alerts and the size of the cache do not: see [`Config::fixed`](crate::config::Config::fixed). `connectTimeoutMs` holds for servers that
     /// start from then on.
     ///
     /// # Errors
@@ -72,7 +75,7 @@ impl Orchestrator {
     /// Panics outside a tokio runtime.
     pub fn reload(&self, config: &Config) -> Result<Reloaded, BuildError> {
         let builder = Builder::from_config(config).inspect_err(|_| self.reload_refused())?;
-        self.reload_with(builder)
+        self.counted(self.take(builder, true))
     }
 
     /// [`reload`](Self::reload) for an orchestrator that was put together in code. A member given with the same
@@ -84,7 +87,10 @@ impl Orchestrator {
     /// # Panics
     /// Panics outside a tokio runtime.
     pub fn reload_with(&self, builder: Builder) -> Result<Reloaded, BuildError> {
-        let result = self.take(builder);
+        self.counted(self.take(builder, false))
+    }
+
+    fn counted(&self, result: Result<Reloaded, BuildError>) -> Result<Reloaded, BuildError> {
         match &result {
             Ok(_) => drop(self.0.reloads.applied.fetch_add(1, Ordering::Relaxed)),
             Err(_) => self.reload_refused(),
@@ -104,7 +110,8 @@ impl Orchestrator {
         (counts.applied.load(Ordering::Relaxed), counts.refused.load(Ordering::Relaxed))
     }
 
-    fn take(&self, mut builder: Builder) -> Result<Reloaded, BuildError> {
+    /// Takes another configuration; its rules of alerts, too, where it `has_rules`.
+    fn take(&self, mut builder: Builder, has_rules: bool) -> Result<Reloaded, BuildError> {
         let _one = self.0.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         if self.0.stop.is_cancelled() {
             return Err(BuildError::Stopped);
@@ -113,6 +120,8 @@ impl Orchestrator {
         builder.watchdog.clone_from(&self.0.watchdog);
         builder.state_dir.clone_from(&self.0.state_dir);
         let steps = builder.prepare(&view.endpoints)?;
+        let metrics = builder.metrics;
+        metrics.validate().map_err(super::builder::setting("toolweir", "metrics"))?;
         let routes = self.0.router.set_routes(builder.router);
         routes.map_err(super::builder::setting("toolweir", "router"))?;
 
@@ -146,7 +155,13 @@ impl Orchestrator {
             }
             endpoints.push(endpoint);
         }
-        done.pools = changed(&view.pools, &builder.pools);
+        done.pools = changed(&view.pools, &builder.pools, |pool| pool.name.to_string());
+        if has_rules {
+            let (old, new) = (self.0.metrics.rules(), metrics.alerts.rules);
+            done.rules = changed(&old, &new, |rule| rule.name.clone());
+            let taken = self.0.metrics.set_rules(new);
+            debug_assert!(taken.is_ok(), "they were validated");
+        }
         for old in &*view.endpoints {
             if !endpoints.iter().any(|endpoint| endpoint.name == old.name) {
                 done.ended.push(old.name.to_string());
@@ -169,9 +184,9 @@ impl Orchestrator {
     }
 }
 
-/// The names of the pools that are not the same in both.
-fn changed(old: &[Pool], new: &[Pool]) -> Vec<String> {
-    let gone = old.iter().filter(|pool| !new.iter().any(|other| other.name == pool.name));
-    let other = new.iter().filter(|pool| !old.contains(pool));
-    other.chain(gone).map(|pool| pool.name.to_string()).collect()
+/// The names of those that are not the same in both.
+fn changed<T: PartialEq>(old: &[T], new: &[T], name: fn(&T) -> String) -> Vec<String> {
+    let gone = old.iter().filter(|one| !new.iter().any(|other| name(other) == name(one)));
+    let other = new.iter().filter(|one| !old.contains(one));
+    other.chain(gone).map(name).collect()
 }

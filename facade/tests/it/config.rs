@@ -9,6 +9,7 @@ use toolweir::config::{
     Setting, Stdio, Transport, Warning, needs_token,
 };
 
+mod alerts;
 mod any;
 mod files;
 mod shown;
@@ -197,7 +198,7 @@ fn our_settings_are_read() {
     assert_eq!(settings.zone.as_deref(), Some("eu-1"));
     assert_eq!(settings.zone_spill, Some(Duration::from_millis(12)));
     assert_eq!(settings.slow_start, Some(Duration::ZERO));
-    let alerts = settings.alerts;
+    let alerts = &settings.alerts;
     assert_eq!(alerts.high_latency, Some(Duration::from_millis(1)));
     assert_eq!((alerts.errors_in_last_100, alerts.error_rate), (Some(2), Some(0.5)));
     assert_eq!(alerts.latency_p99, Some(Duration::from_millis(3)));
@@ -209,7 +210,7 @@ fn nothing_is_set_that_was_not_given() {
     let config = right(&format!("{{{S}, \"toolweir\": {{\"admin\": null}}}}"));
     let settings = &config.settings;
     assert_eq!((settings.listen, settings.admin), (None, None));
-    assert_eq!((settings.policies, settings.alerts), (Policies::default(), Alerts::default()));
+    assert_eq!((&settings.policies, &settings.alerts), (&Policies::default(), &Alerts::default()));
     assert!(
         settings.token.is_none()
             && settings.connect_timeout.is_none()

@@ -9,6 +9,7 @@ use toolweir_core::Instant;
 use super::Shared;
 use crate::alert::{Alert, AlertKind, Key, Severity};
 use crate::rule::{Change, Facts};
+use crate::rules::Held;
 use crate::slot::{OperationSlot, lock};
 use crate::statistics::millis;
 
@@ -90,14 +91,14 @@ impl Shared {
 
     /// Steps every rule for every server.
     pub(super) fn evaluate(&self, now: Instant) {
-        let rules = &self.config.alerts.rules;
+        let mut rules = lock(&self.rules);
         if rules.is_empty() {
             return;
         }
+        let (rules, phases) = rules.each();
         let names = self.table.names();
-        let mut phases = lock(&self.phases);
         for server in names.servers() {
-            for (index, rule) in rules.iter().enumerate() {
+            for Held { id, name, rule } in rules {
                 if !rule.concerns(&server.name) {
                     continue;
                 }
@@ -107,14 +108,13 @@ impl Shared {
                     thresholds: &self.config.alerts.thresholds,
                 };
                 let measured = rule.measure(&facts);
-                let phase = phases.entry((index, server.id)).or_default();
-                let key = Key::Rule(index, server.id);
+                let phase = phases.entry((*id, server.id)).or_default();
+                let key = Key::Rule(*id, server.id);
                 match phase.step(measured, rule, now) {
                     Some(Change::Raised) => {
                         let (value, threshold) = measured.map(|m| (m.value, m.threshold)).unzip();
-                        let name = Some(self.rules[index].clone());
                         let alert = Alert::new(AlertKind::Rule, rule.severity, &server.name, now);
-                        let alert = Alert { rule: name, value, threshold, ..alert };
+                        let alert = Alert { rule: Some(name.clone()), value, threshold, ..alert };
                         lock(&self.book).raise(key, alert, now);
                     }
                     Some(Change::Resolved) => lock(&self.book).resolve(key),

@@ -3,7 +3,7 @@
 mod judge;
 mod operation;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -12,13 +12,14 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use toolweir_core::{Clock, Instant, MonotonicClock};
 
-use crate::alert::{Alert, AlertEvent, Book};
-use crate::config::{Config, InvalidConfig};
+use crate::alert::{Alert, AlertEvent, Book, Key};
+use crate::config::{Alerts, Config, InvalidConfig};
 use crate::events::{CacheCounts, CacheState, ServerEvents};
 use crate::health::{Dashboard, Health, SystemHealth};
 use crate::histogram;
 use crate::ring::{Compact, NO_TEXT, SUCCESS};
-use crate::rule::Phase;
+use crate::rule::Rule;
+use crate::rules::Rules;
 use crate::score::Score;
 use crate::sink::Sink;
 use crate::slot::{Family, OperationSlot, ServerSlot, lock};
@@ -56,9 +57,7 @@ pub(crate) struct Shared {
     pub(crate) table: Table,
     texts: Mutex<Texts>,
     book: Mutex<Book>,
-    /// Where each rule stands with each server, and the rules' names.
-    phases: Mutex<HashMap<(usize, u32), Phase>>,
-    rules: Vec<Arc<str>>,
+    rules: Mutex<Rules>,
     sinks: ArcSwap<Vec<Arc<dyn Sink>>>,
     pub(crate) cache: CacheState,
 }
@@ -123,7 +122,7 @@ impl Recorder {
     }
 
     fn build(
-        config: Config,
+        mut config: Config,
         clock: Arc<dyn Clock>,
         wall: Box<dyn Fn() -> SystemTime + Send + Sync>,
     ) -> Self {
@@ -134,8 +133,7 @@ impl Recorder {
             wall_offset: AtomicI64::new(0),
             texts: Mutex::new(Texts::new()),
             book: Mutex::new(Book::new()),
-            phases: Mutex::new(HashMap::new()),
-            rules: config.alerts.rules.iter().map(|rule| Arc::from(&*rule.name)).collect(),
+            rules: Mutex::new(Rules::new(std::mem::take(&mut config.alerts.rules))),
             sinks: ArcSwap::default(),
             cache: CacheState::default(),
             config,
@@ -157,6 +155,29 @@ impl Recorder {
             sinks
         });
         before.len() < MAX_SINKS
+    }
+
+    /// Takes other rules while alerts are active. A rule that is exactly as before goes on, and so does what it has
+    /// raised; what others had raised is over.
+    ///
+    /// # Errors
+    /// Fails where a rule makes no sense or there are too many; then nothing changes.
+    pub fn set_rules(&self, rules: Vec<Rule>) -> Result<(), InvalidConfig> {
+        let alerts = Alerts { rules, ..Alerts::default() };
+        alerts.validate()?;
+        let mut held = lock(&self.shared.rules);
+        for (rule, server) in held.replace(alerts.rules) {
+            lock(&self.shared.book).resolve(Key::Rule(rule, server));
+        }
+        drop(held);
+        self.shared.tell();
+        Ok(())
+    }
+
+    /// The rules that hold.
+    #[must_use]
+    pub fn rules(&self) -> Vec<Rule> {
+        lock(&self.shared.rules).each().0.iter().map(|held| held.rule.clone()).collect()
     }
 
     /// Looks up one operation of one server once, for recording it often.

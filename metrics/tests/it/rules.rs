@@ -178,3 +178,38 @@ fn burn_rates_have_windows_of_their_own() {
     (0..10).for_each(|_| recorder.record(ok(1)));
     assert!(!firing(), "no longer in the short one");
 }
+
+#[test]
+fn other_rules_take_the_place_of_those_that_are_gone() {
+    let rule = |name: &str, above: f64| {
+        let condition =
+            Condition::Threshold { figure: Figure::InFlight, above: Some(above), below: None };
+        Rule::new(name, Severity::Warning, condition)
+    };
+    let alerts = Alerts::default().rule(rule("kept", 0.0)).rule(rule("gone", 0.0));
+    let (recorder, _) = recorder(Config::default().alerts(alerts));
+    let call = Call::tool("t", &RawJson::EMPTY_OBJECT).unwrap();
+    let name = Arc::from("a");
+    let server = ServerRef { id: ServerId::new(0), name: &name };
+    recorder.on_event(
+        &Event::CallStart(CallStart { call: &call, server }),
+        toolweir_core::Instant::from_nanos(0),
+    );
+    let active = || -> Vec<String> {
+        let name = |alert: &toolweir_metrics::Alert| alert.rule.as_deref().unwrap().to_owned();
+        recorder.active_alerts().iter().map(name).collect()
+    };
+    assert_eq!(active(), ["kept", "gone"]);
+    recorder.set_rules(vec![rule("new", 0.0), rule("kept", 0.0)]).unwrap();
+    assert_eq!(active(), ["kept", "new"], "what is as before goes on");
+    let told: Vec<String> = recorder.alert_history().iter().map(ToString::to_string).collect();
+    assert_eq!(told.iter().filter(|line| line.contains(r#"rule="kept""#)).count(), 1, "{told:?}");
+    assert!(
+        told.iter().any(|line| line.starts_with("resolved") && line.contains("gone")),
+        "{told:?}"
+    );
+    let error = recorder.set_rules(vec![rule("", 0.0)]).unwrap_err();
+    assert_eq!(error.to_string(), "rules[0].name: 0 is not between 1 and 100");
+    assert!(recorder.set_rules(vec![rule("x", 0.0); Alerts::MAX_RULES + 1]).is_err());
+    assert_eq!(active(), ["kept", "new"], "a mistake changes nothing");
+}

@@ -97,6 +97,31 @@ async fn health_tells_of_every_server() {
 }
 
 #[tokio::test]
+async fn a_rule_fires_and_ends_in_the_log_and_in_health() {
+    let rules = r#", "alerts": { "rules": {
+        "errors": { "kind": "errorRate", "abovePercent": 50, "minOperations": 2, "severity": "critical" } } }"#;
+    let gateway = Gateway::start(&two_servers(rules), &[]).await;
+    let client = client(&gateway);
+    for _ in 0..2 {
+        let call = Call::tool("hub__search_repositories", &json!({}).into()).unwrap();
+        assert!(client.call(&call.deadline(TokioClock.now() + PATIENCE)).await.unwrap().is_error);
+    }
+    let health = gateway.health(&[]).await.json();
+    let alert = &health["active_alerts"][0];
+    assert_eq!((&alert["type"], &alert["rule"]), (&json!("rule"), &json!("errors")), "{health}");
+    assert_eq!((&alert["server"], &alert["value"]), (&json!("hub"), &json!(1.0)), "{health}");
+    gateway.told(r#"alert raised rule severity=critical server="hub" rule="errors""#).await;
+    let metrics = gateway.page("/metrics").await;
+    assert!(metrics.contains("toolweir_alerts_active{severity=\"critical\"} 1\n"), "{metrics}");
+    for _ in 0..8 {
+        search(&client).await;
+    }
+    assert_eq!(gateway.health(&[]).await.json()["active_alerts"], json!([]), "a fifth is well");
+    gateway.told(r#"alert resolved rule severity=critical server="hub" rule="errors""#).await;
+    assert_eq!(gateway.end(TERM).await.exit, 0);
+}
+
+#[tokio::test]
 async fn health_of_nobody_is_unreachable() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{free}");

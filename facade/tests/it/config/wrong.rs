@@ -5,7 +5,7 @@ use toolweir::config::Severity;
 use super::{S, read};
 
 /// Each problem as `line:column severity message`.
-fn told(text: &str) -> Vec<String> {
+pub(super) fn told(text: &str) -> Vec<String> {
     let problems = match read(text) {
         Ok((_, warnings)) => warnings,
         Err(errors) => {
@@ -244,7 +244,7 @@ fn each_mistake_in_our_settings_is_told_with_its_place() {
             r#""alerts":{"errorRate":2,"errorsInLast100":101}"#,
             vec![
                 "2:23 error `errorRate` must be a number from 0 to 1",
-                "2:43 error `errorsInLast100` must be a whole number from 0 to 100",
+                "2:43 error `errorsInLast100` must be a whole number from 0 to 99",
             ],
         ),
         (r#""breakers":{}"#, vec!["2:1 error unknown key `breakers` in `toolweir`"]),

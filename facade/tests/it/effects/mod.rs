@@ -10,6 +10,7 @@ mod policies;
 mod pools;
 mod resting;
 mod routing;
+mod rules;
 mod servers;
 mod tools;
 mod transport;
@@ -93,6 +94,22 @@ const EFFECTS: &[(&str, fn())] = &[
     ("toolweir.alerts.highLatencyMs", alerts::a_slow_call_raises_one),
     ("toolweir.alerts.latencyP50Ms", alerts::the_median_is_checked),
     ("toolweir.alerts.latencyP99Ms", alerts::the_slowest_are_checked),
+    ("toolweir.alerts.rules", rules::a_rule_raises_one),
+    ("toolweir.alerts.rules.*.above", rules::a_figure_may_be_so_high),
+    ("toolweir.alerts.rules.*.aboveMs", rules::one_may_take_so_long),
+    ("toolweir.alerts.rules.*.abovePercent", rules::more_than_its_share_has_to_fail),
+    ("toolweir.alerts.rules.*.below", rules::a_figure_may_be_so_low),
+    ("toolweir.alerts.rules.*.clearPercent", rules::it_ends_below_a_share_of_its_threshold),
+    ("toolweir.alerts.rules.*.forMs", rules::it_has_to_hold_for_so_long),
+    ("toolweir.alerts.rules.*.kind", rules::a_rule_raises_one),
+    ("toolweir.alerts.rules.*.longWindow", rules::both_windows_count),
+    ("toolweir.alerts.rules.*.minOperations", rules::fewer_operations_say_nothing),
+    ("toolweir.alerts.rules.*.objectivePercent", rules::what_was_promised_may_be_used_up_so_fast),
+    ("toolweir.alerts.rules.*.percentile", rules::its_percentile_is_looked_at),
+    ("toolweir.alerts.rules.*.servers", rules::it_is_for_the_servers_that_it_names),
+    ("toolweir.alerts.rules.*.severity", rules::the_severity_is_said),
+    ("toolweir.alerts.rules.*.shortWindow", rules::both_windows_count),
+    ("toolweir.alerts.rules.*.window", rules::it_looks_at_its_window),
     ("toolweir.allowedHosts", listeners::further_hosts_are_let_in),
     ("toolweir.allowedOrigins", listeners::further_origins_are_let_in),
     ("toolweir.breaker", policies::the_breaker_can_be_off),

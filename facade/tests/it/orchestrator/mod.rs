@@ -1,5 +1,6 @@
 //! The orchestrator with servers of the test's own, on paused time.
 
+mod alerts;
 mod breakers;
 mod caching;
 mod concurrency;
