@@ -20,7 +20,7 @@ use crate::workspace::Workspace;
 const SUBJECTS: &[Subject] = &[
     Subject { folder: "breaker", features: "", files: &["engine/*"] },
     Subject { folder: "ratelimit", features: "tokio", files: &["adaptive", "all", "crowd", "line", "rate", "shared", "table", "turn"] },
-    Subject { folder: "cache", features: "", files: &["canonical", "desk", "flight", "flights", "front", "group", "key", "shelf", "slot"] },
+    Subject { folder: "cache", features: "", files: &["canonical", "desk", "flight", "flights", "group", "key", "shelf", "slot"] },
     Subject { folder: "metrics", features: "prometheus", files: &["alert", "cell", "histogram", "ring", "rule", "score", "stripe", "window"] },
     Subject { folder: "router", features: "", files: &["bits", "cell", "estimate", "hash", "logarithm", "pool", "random", "rank", "routes", "table"] },
 ];
