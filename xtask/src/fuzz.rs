@@ -11,7 +11,7 @@ use crate::command::{Cargo, output};
 use crate::workspace::Workspace;
 
 /// The targets: `fuzz/targets/NAME.rs` each.
-const TARGETS: [&str; 7] = ["frame", "sse", "envelope", "header", "edit", "key", "config"];
+const TARGETS: [&str; 8] = ["frame", "sse", "envelope", "header", "edit", "key", "config", "peer"];
 
 /// Coverage as libFuzzer counts it, by the stable compiler: the crates are safe Rust, so that no sanitizer is needed.
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
