@@ -71,6 +71,11 @@ pub(crate) async fn health(
     Ok(if degraded { ExitCode::from(7) } else { ExitCode::SUCCESS })
 }
 
+/// When a server that is left alone is tried again.
+pub(super) fn again(milliseconds: u64) -> String {
+    format!(", tried again in {} s", milliseconds.div_ceil(1_000))
+}
+
 /// The dashboard for people.
 pub(crate) fn text(dashboard: &Value) -> String {
     let text_of = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -103,6 +108,14 @@ pub(crate) fn text(dashboard: &Value) -> String {
         ));
     }
     for server in dashboard["upstreams"].as_array().into_iter().flatten() {
+        if let Some(reason) = server["reason"].as_str() {
+            let (name, state) = (text_of(&server["name"]), text_of(&server["health_status"]));
+            let reason = reason.strip_prefix(&format!("{name}: ")).unwrap_or(reason);
+            let again = server["retry_in_ms"].as_u64().map(again).unwrap_or_default();
+            lines.push(format!("{state}: {name}: {reason}{again}"));
+        }
+    }
+    for server in dashboard["upstreams"].as_array().into_iter().flatten() {
         if let Some(count) = server["instances"].as_u64() {
             let name = text_of(&server["name"]);
             lines.push(format!("isolated: {name}: clients with an instance of their own: {count}"));
@@ -125,4 +138,24 @@ pub(crate) fn text(dashboard: &Value) -> String {
         ));
     }
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_left_alone_is_told_of_with_why_and_until_when() {
+        let dashboard = json!({ "system_health": "good", "total_operations": 3, "upstreams": [
+            { "name": "well", "health_status": "healthy" },
+            { "name": "loops", "health_status": "quarantined", "reason": "loops: cannot be reached", "retry_in_ms": 58_200 },
+        ] });
+        let text = text(&dashboard);
+        assert!(
+            text.ends_with("\nquarantined: loops: cannot be reached, tried again in 59 s"),
+            "{text}"
+        );
+    }
 }

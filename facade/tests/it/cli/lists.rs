@@ -43,3 +43,18 @@ async fn none_there_is_unreachable() {
     assert_eq!(run.exit, 4, "{run:?}");
     assert!(run.stdout.contains("dead (unhealthy"), "{run:?}");
 }
+
+/// It was printed as one that is still starting, and counted as one that cannot be reached.
+#[tokio::test]
+async fn a_server_that_rests_is_listed_as_well() {
+    let folder = Folder::with(
+        r#"{ "mcpServers": { "hub": { "command": "${PROGRAM}", "args": ["demo-server", "github"], "start": "lazy" } },
+             "toolweir": { "stateDir": "kept" } }"#,
+    );
+    let first = run(&folder, &["list"]).await;
+    assert_eq!(first.exit, 0, "{first:?}");
+    let second = run(&folder, &["list"]).await;
+    assert_eq!(second.exit, 0, "{second:?}");
+    assert!(second.stdout.contains("hub (resting"), "{second:?}");
+    assert!(second.stdout.contains("hub__create_issue"), "{second:?}");
+}
