@@ -68,7 +68,7 @@ struct Open {
     numbers: Vec<(u64, Scope)>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Book {
     open: HashMap<(Asker, String), Open>,
     open_count: usize,
@@ -89,7 +89,7 @@ pub(crate) struct Tally {
 }
 
 /// The book; shared by all who ask.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Ledger(Mutex<Book>);
 
 impl Ledger {

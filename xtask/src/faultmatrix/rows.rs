@@ -238,6 +238,7 @@ pub(super) const ROWS: &[Row] = &[
             "invalidation_during_a_fetch_is_not_lost",
             "a_panic_is_an_error_for_every_waiter_and_poisons_nothing",
             "after_an_authorization_error_nothing_stands_in",
+            "what_is_remembered_and_shared_stays_with_its_principal",
             "a_million_keys_stay_within_the_bytes",
         ],
     },

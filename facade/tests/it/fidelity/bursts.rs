@@ -30,10 +30,13 @@ async fn two_thousand_notes_of_progress_come_in_order_before_the_result_every_ti
     gateway.end().await;
 }
 
+/// The one who asks beside another that hangs, or does not read.
+const BESIDE: Asker = Asker { client: 1, principal: 0 };
+
 /// The clock stands still: nothing that the others wait for may be a matter of time.
 #[tokio::test]
 async fn a_hundred_calls_beside_a_hung_one_take_no_time_at_all() {
-    let gateway = Gateway::start().await;
+    let (gateway, ledger) = (Gateway::start().await, Ledger::default());
     for (hung, others) in [(0, 3), (1, 2), (2, 0), (3, 1)] {
         for server in SERVERS {
             let mut hanging = gateway.clients().await.into_iter().nth(hung).unwrap();
@@ -55,9 +58,7 @@ async fn a_hundred_calls_beside_a_hung_one_take_no_time_at_all() {
             let all = async {
                 let mut client = gateway.clients().await.into_iter().nth(others).unwrap();
                 for number in 0..100 {
-                    let answer =
-                        client.call(&number.to_string(), &format!("{server}__echo"), "", "").await;
-                    assert_eq!(last(&answer, "id"), number.to_string());
+                    client.gives(&ledger, BESIDE, number, server).await;
                 }
             };
             tokio::select! {
@@ -71,6 +72,7 @@ async fn a_hundred_calls_beside_a_hung_one_take_no_time_at_all() {
         }
     }
     gateway.end().await;
+    ledger.balances();
 }
 
 /// Each of them asked for a list, however many came.
@@ -105,7 +107,7 @@ async fn a_storm_of_changes_asks_for_two_lists_a_second() {
 /// What it does not read waits for it alone, and no longer than its connection may stand still.
 #[tokio::test]
 async fn a_client_that_reads_nothing_slows_nobody() {
-    let gateway = Gateway::start().await;
+    let (gateway, ledger) = (Gateway::start().await, Ledger::default());
     for kind in 0..4 {
         for server in SERVERS {
             let mut deaf = gateway.clients().await.into_iter().nth(kind).unwrap();
@@ -115,9 +117,7 @@ async fn a_client_that_reads_nothing_slows_nobody() {
                 deaf.begin(&format!("{server}__burst"), r#""arguments":{"count":20000}"#).await;
             let mut client = gateway.clients().await.into_iter().nth(kind).unwrap();
             for number in 0..20 {
-                let id = number.to_string();
-                let answer = client.call(&id, &format!("{server}__echo"), "", "").await;
-                assert_eq!(last(&answer, "id"), id);
+                client.gives(&ledger, BESIDE, number, server).await;
             }
             assert_eq!(TokioClock.now(), begun, "{server}");
             drop((clock, unread));
@@ -125,4 +125,5 @@ async fn a_client_that_reads_nothing_slows_nobody() {
         }
     }
     gateway.end().await;
+    ledger.balances();
 }

@@ -1,7 +1,6 @@
 //! Many clients that all count the same ids.
 
 use super::*;
-use crate::ledger::{Asker, End, Ledger, Scope};
 
 const CLIENTS: usize = 200;
 /// Calls of each.
@@ -27,11 +26,7 @@ async fn two_hundred_clients_that_count_alike_get_their_own_answers() {
         clients.spawn(async move {
             for id in 0..calls() {
                 let server = SERVERS[(number / 4 + id) % 4];
-                let nonce = ledger.asks(asker, &id.to_string(), Scope::Own);
-                let params = format!(r#""arguments":{{"it":{{"nonce":"{nonce}"}}}}"#);
-                let answer =
-                    client.call(&id.to_string(), &format!("{server}__give"), &params, "").await;
-                ledger.ends(asker, &last(&answer, "id"), End::Answer(&last(&answer, "result")));
+                client.gives(&ledger, asker, id, server).await;
             }
         });
     }

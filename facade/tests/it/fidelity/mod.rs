@@ -11,6 +11,7 @@ use toolweir::core::RawJson;
 use toolweir::wire::{HttpListener, Options, Service, StdioServer, serve_stdio};
 use toolweir::{Member, Orchestrator};
 
+use crate::ledger::{Asker, End, Ledger, Scope};
 use crate::peer::client::{Answer, Client as HttpClient, LineClient};
 use crate::peer::http::Web;
 use crate::peer::json::in_one_line;
@@ -156,7 +157,16 @@ impl Client {
         texts.into_iter().map(|text| RawJson::new(text).unwrap()).collect()
     }
 
-    /// The same, but reads no more than an answer's head; what is unread stays open with what this gives.
+    /// Calls a tool that gives back what only this client sent, under its own id; the ledger tells if it gets anything else.
+    async fn gives(&mut self, ledger: &Ledger, asker: Asker, id: usize, server: &str) {
+        let id = id.to_string();
+        let nonce = ledger.asks(asker, &id, Scope::Own);
+        let params = format!(r#""arguments":{{"it":{{"nonce":"{nonce}"}}}}"#);
+        let answer = self.call(&id, &format!("{server}__give"), &params, "").await;
+        ledger.ends(asker, &last(&answer, "id"), End::Answer(&last(&answer, "result")));
+    }
+
+    /// Calls a tool, but reads no more than an answer's head; what is unread stays open with what this gives.
     async fn begin(&mut self, tool: &str, params: &str) -> Option<Answer> {
         let request = self.request("1", tool, params, r#""progressToken":"t""#);
         match &mut self.line {

@@ -4,6 +4,7 @@ mod bounds;
 mod peer;
 mod whose;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use toolweir::core::{
     Reply, TokioClock,
 };
 use toolweir::{Builder, Orchestrator};
+
+use crate::fidelity::in_flight;
+use crate::ledger::{Asker, End, Ledger, Scope};
 
 /// Longer than anything here takes; only a failing test waits so long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,6 +54,8 @@ struct Asked {
     told: Mutex<Vec<String>>,
     /// It answers only when so many have been asked.
     together: Option<Arc<Barrier>>,
+    asker: Asker,
+    ledger: Ledger,
 }
 
 impl Asked {
@@ -59,7 +65,10 @@ impl Asked {
         client.protocol_version = Some(version.into());
         client.info = Some(RawJson::from(json!({ "name": name, "version": "1" })));
         client.capabilities = RawJson::from(json!({ "elicitation": {}, "roots": {} }));
-        Arc::new(Self { name, client: Arc::new(client), told: Mutex::default(), together })
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let asker = Asker { client: COUNT.fetch_add(1, Ordering::Relaxed), principal: 0 };
+        let (told, ledger) = (Mutex::default(), Ledger::default());
+        Arc::new(Self { name, client: Arc::new(client), told, together, asker, ledger })
     }
 
     fn legacy(name: &'static str) -> Arc<Self> {
@@ -76,14 +85,20 @@ impl Asked {
         call.client(self.client.clone()).peer(peer).deadline(TokioClock.now() + PATIENCE)
     }
 
-    /// Where the tool ran, and what it said.
+    /// Where the tool ran, and what it said, to this very call.
     async fn calls(
         self: &Arc<Self>,
         orchestrator: &Orchestrator,
         tool: &str,
-        arguments: Value,
+        mut arguments: Value,
     ) -> Result<(u64, Value), Error> {
-        let reply: Reply = orchestrator.call(&self.call(tool, arguments)).await?;
+        let nonce = self.ledger.asks(self.asker, tool, Scope::Own);
+        arguments["nonce"] = nonce.into();
+        let result = orchestrator.call(&self.call(tool, arguments)).await;
+        let text = result.as_ref().map(|reply| reply.result.as_str());
+        self.ledger.ends(self.asker, tool, text.map_or(End::Error, End::Answer));
+        assert_eq!(self.ledger.told(), [""; 0]);
+        let reply: Reply = result?;
         let result: Value = reply.result.get().unwrap();
         let text: Value =
             serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
@@ -147,4 +162,5 @@ async fn ends(process: u64) {
 
 async fn end(orchestrator: Orchestrator) {
     orchestrator.shutdown(Duration::from_secs(10)).await;
+    assert_eq!(in_flight(&orchestrator), 0);
 }

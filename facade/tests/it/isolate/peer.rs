@@ -33,9 +33,10 @@ fn result(id: &Value, result: Value) {
     send(json!({ "id": id, "result": result }));
 }
 
-/// A tool's result: where it ran, and what it has to say.
-fn said(id: &Value, what: &Value) {
-    let text = json!({ "process": std::process::id(), "said": what }).to_string();
+/// A tool's result: where it ran, what it has to say, and the nonce of its call.
+fn said(id: &Value, nonce: &Value, what: &Value) {
+    let process = std::process::id();
+    let text = json!({ "process": process, "said": what, "nonce": nonce }).to_string();
     result(id, json!({ "content": [{ "type": "text", "text": text }] }));
 }
 
@@ -46,8 +47,8 @@ struct State {
     roots: Value,
     level: Value,
     watched: Vec<Value>,
-    /// Calls that ask something as soon as there are enough of them.
-    asking: Vec<(Value, Value)>,
+    /// Calls that ask something as soon as there are enough of them: their ids, questions and nonces.
+    asking: Vec<(Value, Value, Value)>,
 }
 
 impl State {
@@ -101,11 +102,12 @@ impl State {
 
     fn call(&mut self, id: &Value, params: &Value) {
         let arguments = &params["arguments"];
+        let nonce = &arguments["nonce"];
         match params["name"].as_str() {
             Some("ask") => {
-                self.asking.push((id.clone(), arguments["question"].clone()));
+                self.asking.push((id.clone(), arguments["question"].clone(), nonce.clone()));
                 if self.asking.len() as u64 >= arguments["together"].as_u64().unwrap_or(1) {
-                    for (id, question) in &self.asking {
+                    for (id, question, _) in &self.asking {
                         let params = json!({ "message": question, "requestedSchema": { "type": "object", "properties": {} } });
                         send(
                             json!({ "id": id.to_string(), "method": "elicitation/create", "params": params }),
@@ -119,18 +121,19 @@ impl State {
                         json!({ "method": "notifications/resources/updated", "params": { "uri": uri } }),
                     );
                 }
-                said(id, &Value::Null);
+                said(id, nonce, &Value::Null);
             }
             Some("log") => {
                 send(
                     json!({ "method": "notifications/message", "params": { "level": "info", "data": arguments["text"] } }),
                 );
-                said(id, &Value::Null);
+                said(id, nonce, &Value::Null);
             }
             _ => {
                 let (client, level, roots) = (&self.client, &self.level, &self.roots);
                 said(
                     id,
+                    nonce,
                     &json!({ "client": client, "level": level, "roots": roots, "watched": self.watched }),
                 );
             }
@@ -143,12 +146,12 @@ impl State {
             return;
         }
         let asked = message["id"].as_str().and_then(|id| serde_json::from_str(id).ok());
-        let call = self.asking.iter().position(|(id, _)| Some(id) == asked.as_ref());
+        let call = self.asking.iter().position(|(id, ..)| Some(id) == asked.as_ref());
         if let Some(call) = call {
-            let (id, _) = self.asking.remove(call);
+            let (id, _, nonce) = self.asking.remove(call);
             let answer =
                 if message["error"].is_null() { &message["result"] } else { &message["error"] };
-            said(&id, answer);
+            said(&id, &nonce, answer);
         }
     }
 }

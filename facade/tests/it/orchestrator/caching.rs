@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use toolweir::core::{Call, Freshness, Hints, RawJson};
+use toolweir::core::{Call, Client, Freshness, Hints, Principal, RawJson};
 use toolweir::{Member, Orchestrator};
 
 use super::scripted::{Does, Scripted};
 use super::{call, started, text};
+use crate::fidelity::in_flight;
+use crate::ledger::{Asker, End, Ledger, Scope};
 
 const TTL: Duration = Duration::from_secs(60);
 
@@ -122,4 +124,47 @@ async fn who_wants_progress_shares_no_call() {
     assert_eq!(asked_by_two(serde_json::json!({ "name": "s__read" })).await, 1);
     let with_token = serde_json::json!({ "name": "s__read", "_meta": { "progressToken": 1 } });
     assert_eq!(asked_by_two(with_token).await, 2);
+}
+
+/// One of several clients of a principal: reads and writes, all with the same arguments; what tells its calls apart is no part
+/// of what is remembered.
+async fn reads_and_writes(orchestrator: Orchestrator, ledger: Arc<Ledger>, asker: Asker) {
+    let client = Arc::new(Client::new(Principal::new(format!("p{}", asker.principal))));
+    for number in 0..100_u64 {
+        let (tool, scope) = match (number + u64::from(asker.client)) % 20 {
+            0 => ("s__write", Scope::Own),
+            _ => ("s__read", Scope::Private),
+        };
+        let (id, mut call) =
+            (number.to_string(), Call::tool(tool, &RawJson::EMPTY_OBJECT).unwrap());
+        let mine = ledger.asks(asker, &id, scope);
+        let params =
+            serde_json::json!({ "name": tool, "arguments": {}, "_meta": { "mine": mine } });
+        call.params = Some(RawJson::from(params));
+        let reply = orchestrator.call(&call.client(client.clone())).await.unwrap();
+        ledger.ends(asker, &id, End::Answer(reply.result.as_str()));
+        tokio::time::sleep(Duration::from_millis(u64::from(asker.client) + 1)).await;
+    }
+}
+
+/// FAULTS 20: kept, shared in flight or fetched, an answer is of the principal that asks.
+#[tokio::test(start_paused = true)]
+async fn what_is_remembered_and_shared_stays_with_its_principal() {
+    let (orchestrator, server) =
+        with(|member| member.trusted().ttl(TTL).rate_limit(None).concurrency(None)).await;
+    server.does(Does::Echo);
+    let ledger = Arc::new(Ledger::default());
+    let mut clients = tokio::task::JoinSet::new();
+    for client in 0..12 {
+        let asker = Asker { client, principal: client % 3 };
+        clients.spawn(reads_and_writes(orchestrator.clone(), ledger.clone(), asker));
+    }
+    while let Some(ended) = clients.join_next().await {
+        ended.unwrap();
+    }
+    ledger.at_rest("calls in flight", 0, in_flight(&orchestrator));
+    let tally = ledger.balances();
+    assert_eq!(tally.answered, 1_200);
+    let fetched = server.calls();
+    assert!((60 + 3..900).contains(&fetched), "{fetched}: most are remembered or shared");
 }

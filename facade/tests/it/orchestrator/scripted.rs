@@ -17,6 +17,8 @@ use toolweir::core::{
 pub(crate) enum Does {
     Answer,
     ToolError,
+    /// Takes a moment, and gives back what the call carries under `mine` in its `_meta`.
+    Echo,
     Fail(Error),
     Hang,
     Panic,
@@ -33,9 +35,12 @@ pub(crate) enum Does {
 impl Does {
     async fn run(self) -> Result<(), Error> {
         match self {
-            Self::Answer | Self::ToolError | Self::Give(_) | Self::Progress { .. } | Self::Ask => {
-                Ok(())
-            }
+            Self::Answer
+            | Self::ToolError
+            | Self::Echo
+            | Self::Give(_)
+            | Self::Progress { .. }
+            | Self::Ask => Ok(()),
             Self::Fail(error) => Err(error),
             Self::Hang => std::future::pending().await,
             Self::Panic => panic!("as told"),
@@ -209,6 +214,14 @@ impl Server for Scripted {
             Does::Answer => Ok(reply),
             Does::ToolError => {
                 reply.is_error = true;
+                Ok(reply)
+            }
+            Does::Echo => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                let params = call.params.as_ref().unwrap();
+                let mine = params.member("_meta").unwrap().to_json();
+                let mine = mine.member("mine").unwrap().to_json();
+                reply.result = RawJson::from(json!({ "content": [], "mine": mine }));
                 Ok(reply)
             }
             Does::Fail(error) => Err(error),
