@@ -26,6 +26,7 @@ mod table;
 mod tidy;
 mod workspace;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -65,7 +66,7 @@ enum Verb {
     Soak(soak::Options),
     /// What the gateway starts there as its servers
     #[command(hide = true)]
-    SoakServer { era: String },
+    SoakServer { era: String, loops: Option<PathBuf> },
     /// Feeds made-up bytes to what reads bytes from strangers, guided by coverage
     Fuzz(fuzz::Options),
     /// Changes the pure files a little, many times over, and sees whether the tests notice
@@ -79,8 +80,8 @@ enum Verb {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // A server has to be there at once, and needs no workspace.
-    if let Verb::SoakServer { era } = &arguments.verb {
-        return exit(soak::serve_stdio(era).map(|()| true));
+    if let Verb::SoakServer { era, loops } = &arguments.verb {
+        return exit(soak::serve_stdio(era, loops.as_deref()).map(|()| true));
     }
     let done = Workspace::load().and_then(|workspace| match arguments.verb {
         Verb::Ci(options) => ci::run(&workspace, &options),
@@ -91,7 +92,7 @@ fn main() -> ExitCode {
         Verb::ConformanceClient(options) => conformance::run_client(&workspace, &options),
         Verb::Faultmatrix(options) => faultmatrix::run(&workspace, &options),
         Verb::Soak(options) => soak::run(&workspace, &options),
-        Verb::SoakServer { era } => soak::serve_stdio(&era).map(|()| true),
+        Verb::SoakServer { era, loops } => soak::serve_stdio(&era, loops.as_deref()).map(|()| true),
         Verb::Fuzz(options) => fuzz::run(&workspace, &options),
         Verb::Mutants(options) => mutants::run(&workspace, &options),
         Verb::Alone => alone::run(&workspace),

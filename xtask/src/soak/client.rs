@@ -84,6 +84,11 @@ impl Visit {
         Ok(self)
     }
 
+    /// Whether it has a gateway of its own, over stdio.
+    pub(super) fn is_stdio(&self) -> bool {
+        matches!(self.way, Way::Stdio { .. })
+    }
+
     /// The next id, counted from 0.
     pub(super) fn next_id(&mut self) -> String {
         self.next_id += 1;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::client::Visit;
 use super::load::Load;
+use super::loops;
 use super::server::{Mood, Web};
 use crate::Failure;
 use crate::dice::Dice;
@@ -28,6 +29,8 @@ const LOSSES: usize = 2;
 /// How many connections a flood has.
 const FLOOD: usize = 60;
 
+const LEAVING: &str = "clients leave in a call";
+
 /// What is done for a kind; the first of them lose the child.
 type Deed = fn(&mut Faults<'_>) -> Result<(), Failure>;
 
@@ -42,7 +45,7 @@ const DEEDS: [(&str, Deed); 12] = [
     ("HTTP status 500", |it| it.mood(Mood::Status500)),
     ("HTTP status 429", |it| it.mood(Mood::Status429)),
     ("HTTP server away", |it| it.mood(Mood::Away)),
-    ("clients leave in a call", |it| it.drop_clients()),
+    (LEAVING, |it| it.drop_clients()),
     ("flood of connections", |it| it.connections()),
 ];
 
@@ -79,14 +82,27 @@ impl Faults<'_> {
         if kind < LOSSES {
             self.lost = Some(now);
         }
-        self.done[kind] += 1;
-        (DEEDS[kind].1)(self)?;
+        self.perform(kind)?;
         self.web.set(Mood::Well);
         if self.dice.one_in(3) {
             self.reload()?;
         }
         pause(Duration::from_millis(300 + self.dice.below(1_500) as u64));
         Ok(())
+    }
+
+    /// Has clients leave in the middle of their calls.
+    ///
+    /// # Errors
+    /// As [`strike`](Self::strike).
+    pub(super) fn leave(&mut self) -> Result<(), Failure> {
+        let kind = DEEDS.iter().position(|(name, _)| *name == LEAVING);
+        self.perform(kind.expect("it is one of the kinds"))
+    }
+
+    fn perform(&mut self, kind: usize) -> Result<(), Failure> {
+        self.done[kind] += 1;
+        (DEEDS[kind].1)(self)
     }
 
     fn kill_a_child(&mut self) -> Result<(), Failure> {
@@ -119,7 +135,7 @@ impl Faults<'_> {
     }
 
     fn drop_clients(&mut self) -> Result<(), Failure> {
-        (0..3).for_each(|_| self.load.drop_one());
+        [false, false, true].into_iter().for_each(|is_stdio| self.load.drop_one(is_stdio));
         Ok(())
     }
 
@@ -169,6 +185,8 @@ pub(super) struct Config {
     pub(super) file: PathBuf,
     /// The same, but never broken: for gateways that are started in between.
     pub(super) whole: PathBuf,
+    /// What the child that crashes again and again is told by.
+    pub(super) loops: PathBuf,
     web: SocketAddr,
     program: PathBuf,
 }
@@ -180,7 +198,8 @@ impl Config {
     /// Fails where this program is not known.
     pub(super) fn new(folder: &Path, web: SocketAddr) -> Result<Self, Failure> {
         let (file, whole) = (folder.join("toolweir.json"), folder.join("whole.json"));
-        Ok(Self { file, whole, web, program: std::env::current_exe()? })
+        let loops = folder.join("loops");
+        Ok(Self { file, whole, loops, web, program: std::env::current_exe()? })
     }
 
     /// Writes it, whole at once: with another server or without, and with this deadline for all calls.
@@ -204,6 +223,10 @@ impl Config {
         });
         let text = json!({ "mcpServers": servers, "toolweir": settings }).to_string();
         replace(&self.whole, &text)?;
+        // What crashes is counted: it has one gateway alone.
+        servers[loops::NAME] =
+            json!({ "command": self.program, "args": ["soak-server", "legacy", self.loops] });
+        let text = json!({ "mcpServers": servers, "toolweir": settings }).to_string();
         replace(&self.file, &text)
     }
 

@@ -21,11 +21,19 @@ pub(super) struct Load {
     pub(super) goodput: Mutex<Goodput>,
     latencies: Mutex<Latencies>,
     stop: AtomicBool,
-    /// Counts how often a client was told to leave in the middle of a call; one at a time takes it.
-    leave: AtomicU64,
-    /// Counts those that did.
-    pub(super) left: AtomicU64,
+    /// Those who are to leave in the middle of a call, over HTTP and over stdio.
+    leavers: [Leavers; 2],
+    /// Counts the calls of the server that is always well, and those of them that failed.
+    steady: [AtomicU64; 2],
     troubles: Mutex<Vec<String>>,
+}
+
+/// How many are to leave in the middle of a call; one at a time takes it.
+#[derive(Default)]
+struct Leavers {
+    wanted: AtomicU64,
+    /// How many did.
+    left: AtomicU64,
 }
 
 /// Of calls of the server that is always well: when each was made, and how long it took.
@@ -43,8 +51,8 @@ impl Load {
             goodput: Mutex::new(Goodput::new(Duration::from_secs(1))),
             latencies: Mutex::default(),
             stop: AtomicBool::new(false),
-            leave: AtomicU64::new(0),
-            left: AtomicU64::new(0),
+            leavers: Default::default(),
+            steady: Default::default(),
             troubles: Mutex::default(),
         }
     }
@@ -58,14 +66,26 @@ impl Load {
         self.stop.load(Ordering::SeqCst)
     }
 
-    /// Makes one client leave in the middle of a call.
-    pub(super) fn drop_one(&self) {
-        self.leave.fetch_add(1, Ordering::SeqCst);
+    /// Makes one client leave in the middle of a call: one over stdio, or over HTTP.
+    pub(super) fn drop_one(&self, is_stdio: bool) {
+        self.leavers[usize::from(is_stdio)].wanted.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn must_leave(&self) -> bool {
+    /// How many left in the middle of a call, over HTTP and over stdio.
+    pub(super) fn left(&self) -> [u64; 2] {
+        [0, 1].map(|way: usize| self.leavers[way].left.load(Ordering::SeqCst))
+    }
+
+    /// How many calls of the server that is always well have ended, and how many of them failed.
+    pub(super) fn steady(&self) -> (u64, u64) {
+        let [ended, failed] = [0, 1].map(|at: usize| self.steady[at].load(Ordering::SeqCst));
+        (ended, failed)
+    }
+
+    fn must_leave(&self, is_stdio: bool) -> bool {
         let take = |count: u64| count.checked_sub(1);
-        self.leave.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok()
+        let wanted = &self.leavers[usize::from(is_stdio)].wanted;
+        wanted.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok()
     }
 
     /// What clients could not do at all, in words; the first of it.
@@ -131,14 +151,17 @@ impl Load {
                     continue;
                 }
             };
-            if self.must_leave() {
+            let is_stdio = here.is_stdio();
+            if self.must_leave(is_stdio) {
                 let id = here.next_id();
                 let nonce = self.ledger.asks(asker, &id, Scope::Own);
-                if let Err(failure) = here.call_and_leave(&id, "steady__slow", &nonce) {
-                    self.trouble(format!("a client that leaves: {failure}"));
+                match here.call_and_leave(&id, "steady__slow", &nonce) {
+                    Ok(()) => {
+                        self.leavers[usize::from(is_stdio)].left.fetch_add(1, Ordering::SeqCst);
+                    }
+                    Err(failure) => self.trouble(format!("a client that leaves: {failure}")),
                 }
                 self.ledger.leaves(asker);
-                self.left.fetch_add(1, Ordering::SeqCst);
                 continue;
             }
             match self.call(&mut here, asker, &mut dice) {
@@ -174,7 +197,12 @@ impl Load {
         let ended = ended?;
         let end = ended.result.as_deref().map_or(End::Error, End::Answer);
         self.ledger.ends(asker, &ended.id, end);
-        self.record(dice, at, took, tool == "steady__give", ended.result.is_some());
+        let is_good = ended.result.is_some();
+        if tool.starts_with("steady__") {
+            self.steady[0].fetch_add(1, Ordering::SeqCst);
+            self.steady[1].fetch_add(u64::from(!is_good), Ordering::SeqCst);
+        }
+        self.record(dice, at, took, tool == "steady__give", is_good);
         Ok(())
     }
 }

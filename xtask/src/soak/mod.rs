@@ -3,13 +3,13 @@
 mod client;
 mod faults;
 mod load;
+mod loops;
 mod measure;
 mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use self::client::Visit;
 use self::faults::{Config, Faults, health, in_flight};
 use self::load::Load;
+use self::loops::{Loops, Mind};
 use self::measure::{Samples, percentile};
 use self::server::Web;
 pub(crate) use self::server::serve_stdio;
@@ -43,6 +44,9 @@ const REST: Duration = Duration::from_secs(60);
 /// The most memory that a gateway may ever have, and the most that it may grow by in a minute, in KiB.
 const MEMORY_MAX: u64 = 256 << 10;
 const SLOPE_MAX: f64 = 1_024.0;
+/// The shortest time by which a growth of memory is told from a warm-up: tables, records and the allocator's arenas fill for
+/// minutes.
+const SLOPE_SPAN: Duration = Duration::from_secs(180);
 /// How long a call may take, in milliseconds; reloads add a little to it.
 const TIMEOUT: u64 = 5_000;
 /// How often progress is told.
@@ -51,7 +55,7 @@ const TOLD_EVERY: u64 = 10;
 /// For how long, and what of it is kept.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// How long faults go on; a little is added before and after
+    /// How long faults go on; a little is added before and after. Memory's growth is judged from 4 minutes on
     #[arg(long, value_name = "N", default_value_t = 10)]
     minutes: u64,
     /// Writes the figures to FILE
@@ -112,10 +116,12 @@ impl Soak {
         let web = Web::start()?;
         let config = Config::new(folder, web.address)?;
         config.write(false, TIMEOUT)?;
+        Mind::new(&config.loops).clear()?;
         let mut command = Command::new(program);
         command.env("TOOLWEIR_LOG", "error");
         let log = folder.join("gateway.log");
-        let gateway = Gateway::serve(command, log, &config.file, &["steady", "child", "web"], &[])?;
+        let servers = ["steady", "child", "web", loops::NAME];
+        let gateway = Gateway::serve(command, log, &config.file, &servers, &[])?;
         let admin = gateway.admin().ok_or("the gateway has no admin listener")?;
         Ok(Self {
             seed: options.seed,
@@ -187,10 +193,20 @@ impl Soak {
             reloads: 0,
             lost: None,
         };
+        faults.leave()?; // over both transports, in the shortest run too
         let end = self.load.watch.elapsed() + time;
-        while self.load.watch.elapsed() < end {
-            faults.strike()?;
-        }
+        // One child crashes again and again beside all that; the last of its loops is waited for.
+        let loops = Loops::new(&self.load, &self.gateway, self.admin, &self.config.loops);
+        let loops = std::thread::scope(|scope| {
+            let looping = scope.spawn(|| loops.run(end));
+            while self.load.watch.elapsed() < end || !looping.is_finished() {
+                if let Err(failure) = faults.strike() {
+                    self.load.stop(); // the loops end as well
+                    return Err(failure);
+                }
+            }
+            looping.join().map_err(|_| "the one who has a child crash panicked")?
+        })?;
         self.config.write(false, TIMEOUT)?;
         pause(QUIET);
         self.load.stop();
@@ -199,7 +215,18 @@ impl Soak {
             .into_iter()
             .map(|(name, count)| (name.to_owned(), count.into()))
             .collect();
-        Ok(json!({ "kinds": told, "reloads": faults.reloads }))
+        let left = self.load.left();
+        for (way, count) in ["HTTP", "stdio"].iter().zip(left) {
+            if count == 0 {
+                self.load
+                    .ledger
+                    .wrong(format!("no client over {way} left in the middle of a call"));
+            }
+        }
+        let left = json!({ "http": left[0], "stdio": left[1] });
+        Ok(
+            json!({ "kinds": told, "reloads": faults.reloads, "crashLoops": loops, "leftInACall": left }),
+        )
     }
 
     /// Takes samples and tells of progress until the load is stopped.
@@ -274,9 +301,19 @@ impl Soak {
         let samples = lock(&self.samples);
         // What is kept up to a bound, such as records and idle connections, is full by then.
         let slope = samples.slope(WARM_UP + quarter);
-        if slope > SLOPE_MAX {
+        let judged = self.load.watch.elapsed().saturating_sub(WARM_UP + quarter);
+        let is_judged = judged >= SLOPE_SPAN;
+        if is_judged && slope > SLOPE_MAX {
             self.load.ledger.wrong(format!("I5: memory grows by {slope:.0} KiB a minute"));
         }
+        let slope_over = match is_judged {
+            true => format!("the last {} s; at most {SLOPE_MAX}", judged.as_secs()),
+            false => format!(
+                "not judged: {} s after the warm-up, and {} s are needed (--minutes 4)",
+                judged.as_secs(),
+                SLOPE_SPAN.as_secs()
+            ),
+        };
         let peak_of_stdio = *lock(&self.peak_of_stdio);
         if peak_of_stdio > MEMORY_MAX {
             let text = format!("I5: a gateway over stdio had {peak_of_stdio} KiB of memory");
@@ -292,9 +329,8 @@ impl Soak {
             "seed": self.seed,
             "seconds": self.load.watch.elapsed().as_secs(),
             "faults": faults,
-            "left": self.load.left.load(Ordering::SeqCst),
             "memoryKiB": { "before": before.memory, "after": after.memory, "peak": after.peak,
-                "slopePerMinute": round(slope), "peakOverStdio": peak_of_stdio,
+                "slopePerMinute": round(slope), "slopeOver": slope_over, "peakOverStdio": peak_of_stdio,
                 "underLoad": spread(|held| held.memory) },
             "descriptors": { "before": before.descriptors, "after": after.descriptors,
                 "underLoad": spread(|held| held.descriptors) },

@@ -5,12 +5,14 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::loops::{Crash, Mind};
 use crate::Failure;
 use crate::processes::pause;
 
@@ -64,12 +66,19 @@ fn answer(message: &Value, is_modern: bool) -> Option<Value> {
     Some(json!({ "jsonrpc": "2.0", "id": id, "result": result }))
 }
 
-/// A message a line, until the input ends.
+/// A message a line, until the input ends; one that `loops` crashes where that file says so.
 ///
 /// # Errors
 /// Fails where nobody reads what it writes.
-pub(crate) fn serve_stdio(era: &str) -> Result<(), Failure> {
+pub(crate) fn serve_stdio(era: &str, loops: Option<&Path>) -> Result<(), Failure> {
     let is_modern = era == "modern";
+    let mind = loops.map(Mind::new);
+    if let Some(mind) = &mind {
+        mind.started()?;
+        if mind.crashes(Crash::AtStart) {
+            std::process::exit(3);
+        }
+    }
     for line in std::io::stdin().lock().lines() {
         let message: Value = serde_json::from_str(&line?).unwrap_or_default();
         let reply = answer(&message, is_modern);
@@ -77,6 +86,9 @@ pub(crate) fn serve_stdio(era: &str) -> Result<(), Failure> {
             Some("tools/call") => message["params"]["name"].as_str().unwrap_or_default(),
             _ => "",
         };
+        if !tool.is_empty() && mind.as_ref().is_some_and(|mind| mind.crashes(Crash::InCall)) {
+            std::process::exit(3);
+        }
         match tool {
             "hang" => continue,
             "crash" => std::process::exit(3),
