@@ -80,3 +80,32 @@ impl Hasher for CarriedHasher {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_one_hash_are_two_keys() {
+        let stored = Arc::new(Hashed { hash: 7, key: 1 });
+        for (hash, key, same) in [(7, 1, true), (7, 2, false), (8, 1, false)] {
+            assert_eq!(HashedRef { hash, key: &key }.equivalent(&stored), same, "{key} of {hash}");
+            assert_eq!(HashedRef { hash, key: &key }.equivalent(&*stored), same, "{key} of {hash}");
+        }
+        let hashes = [Carried.hash_one(&stored), Carried.hash_one(stored.borrowed())];
+        assert_eq!(hashes, [7, 7], "as it was carried");
+    }
+
+    /// No key of ours comes this way; whoever else does finds a hash of all its bytes.
+    #[test]
+    fn bytes_are_hashed_in_their_order() {
+        let hash = |bytes: &[u8]| {
+            let mut hasher = Carried.build_hasher();
+            hasher.write(bytes);
+            hasher.finish()
+        };
+        // FNV-1a from 0.
+        let hashes = [b"".as_slice(), b"a", b"ab", b"ba"].map(hash);
+        assert_eq!(hashes, [0, 0x6100_0000_a4d3, 0x0149_8400_0117_d8c3, 0x014d_6d00_011b_9a85]);
+    }
+}

@@ -1,4 +1,4 @@
-//! What the hot path allocates: nothing. One test, so that no other runs beside it.
+//! What the hot path allocates: nothing. And what the rest takes.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -9,11 +9,12 @@ use std::hint::black_box;
 use toolweir_cache::{Cache, Config, ReplyCache};
 use toolweir_core::{CacheKey, Lookup, Principal, RawJson, Reply, Store};
 
-/// Counts the allocations of each thread.
+/// Counts the allocations of each thread, and the bytes that it holds.
 struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static HELD: Cell<usize> = const { Cell::new(0) };
 }
 
 #[expect(unsafe_code, reason = "a global allocator is unsafe by its trait")]
@@ -21,11 +22,13 @@ thread_local! {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        let _ = HELD.try_with(|held| held.set(held.get().wrapping_add(layout.size())));
         // SAFETY: as the caller promised.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        let _ = HELD.try_with(|held| held.set(held.get().wrapping_sub(layout.size())));
         // SAFETY: as the caller promised.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -90,6 +93,19 @@ async fn a_reply_hit_allocates_nothing() {
     };
     read();
     assert_eq!(allocations(read), 0);
+}
+
+/// Of small values the most is the cache's own part, which is reckoned and not measured.
+#[test]
+fn the_bytes_that_are_said_are_taken() {
+    for entries in [1_000, 10_000, 50_000] {
+        let before = HELD.get();
+        let cache: Cache<u64, u64> = Cache::new(Config::default().max_entries(entries)).unwrap();
+        (0..2 * entries).for_each(|number| cache.insert(number, number));
+        let (said, taken) = (cache.stats().bytes, HELD.get().wrapping_sub(before));
+        let ratio = taken as f64 / said as f64;
+        assert!((0.8..1.06).contains(&ratio), "{taken} bytes of {said} for {entries} entries");
+    }
 }
 
 #[test]

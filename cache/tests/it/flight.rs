@@ -1,9 +1,12 @@
 //! One fetch a key: cancellation, panic, stampede, invalidation.
 
+use std::cell::RefCell;
 use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::pin;
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
@@ -11,6 +14,15 @@ use toolweir_cache::{Cache, Config, Failure};
 use toolweir_core::{Freshness, TokioClock};
 
 use crate::support::{MS, Numbers, Source, key, numbers};
+
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
 
 fn at_rest(cache: &Numbers) {
     assert_eq!(cache.stats().in_flight, 0, "the table of flights is empty at rest");
@@ -90,6 +102,15 @@ async fn p6_a_flight_survives_its_caller_and_five_impatient_callers_cause_one_fe
     }
 }
 
+/// What a panic may carry: it panics once more when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        std::panic::resume_unwind(Box::new("again"));
+    }
+}
+
 /// An abandoned fetch that is to be finished is still invalidated, and still ends with its runtime.
 #[tokio::test(start_paused = true)]
 async fn a_finished_fetch_is_no_zombie() {
@@ -117,7 +138,7 @@ async fn a_finished_fetch_is_no_zombie() {
     at_rest(&nowhere);
     let broken: Numbers = Cache::builder(Config::default().finish_abandoned(true))
         .clock(TokioClock)
-        .spawner(|_| std::panic::resume_unwind(Box::new("no runtime")))
+        .spawner(|_| std::panic::resume_unwind(Box::new(Bomb)))
         .build()
         .unwrap();
     let asked = broken.get_or_fetch(key("k"), source.ask(1, 50 * MS));
@@ -137,6 +158,67 @@ async fn a_fetch_nobody_waits_for_is_dropped() {
     assert_eq!((source.asked(), source.answered()), (3, 0));
     assert_eq!(cache.get("k"), None);
     assert_eq!(cache.get_or_fetch(key("k"), source.ask(9, MS)).await.unwrap(), 9);
+}
+
+/// A caller may be polled by another task than before: only that one can be woken to any effect.
+#[tokio::test(start_paused = true)]
+async fn the_waker_of_the_last_poll_is_woken() {
+    let (cache, source) = (numbers(Config::default()), Source::default());
+    let mut leads = pin!(cache.get_or_fetch(key("k"), source.ask(1, 10 * MS)));
+    let mut follows = pin!(cache.get_or_fetch(key("k"), source.ask(2, 10 * MS)));
+    let flags = [(); 4].map(|()| Arc::new(Flag::default()));
+    let wakers = flags.each_ref().map(|flag| Waker::from(flag.clone()));
+    for (leading, following) in [(0, 2), (1, 3)] {
+        assert!(leads.as_mut().poll(&mut Context::from_waker(&wakers[leading])).is_pending());
+        assert!(follows.as_mut().poll(&mut Context::from_waker(&wakers[following])).is_pending());
+    }
+    sleep(10 * MS).await;
+    let woken = flags.map(|flag| flag.0.load(Ordering::SeqCst));
+    assert_eq!(woken, [false, true, false, true]);
+    assert_eq!((leads.await.unwrap(), follows.await.unwrap()), (1, 1));
+}
+
+/// Does what it was told to while it is cloned: after a look into the store has found it, and before anything comes of it.
+#[derive(Debug, PartialEq)]
+struct Hooked(u64);
+
+thread_local! {
+    static HOOK: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+}
+
+impl Clone for Hooked {
+    fn clone(&self) -> Self {
+        if let Some(hook) = HOOK.take() {
+            hook();
+        }
+        Self(self.0)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_ends_while_another_caller_looks_is_not_repeated() {
+    let config = Config::default().ttl(10 * MS).stale_if_error(1_000 * MS);
+    let cache: Cache<u8, Hooked> = Cache::builder(config).clock(TokioClock).build().unwrap();
+    cache.insert(1, Hooked(1));
+    sleep(10 * MS).await;
+    let mut before = Box::pin({
+        let cache = cache.clone();
+        async move {
+            let fetch = async {
+                yield_now().await;
+                Ok::<_, io::Error>(Hooked(2))
+            };
+            cache.entry(1).fetch(fetch).await
+        }
+    });
+    let mut poll = move || before.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(poll().is_pending());
+    yield_now().await;
+    HOOK.set(Some(Box::new(move || assert!(poll().is_ready(), "its fetch has ended"))));
+    let fetch = async { Ok::<_, io::Error>(Hooked(3)) };
+    let found = cache.entry(1).fetch(fetch).await.unwrap();
+    assert_eq!((found.value, found.freshness), (Hooked(2), Freshness::Cached));
+    assert_eq!(cache.stats().stored, 2);
 }
 
 /// What moka's own `get_with` did not survive: after 200 cancelled leaders it panicked a waiter.
