@@ -56,8 +56,19 @@ mod tests {
             (&[3, 200], &[1000], false),
             (&[1000], &[1000, 127], false),
             (&[1000], &[200], false),
+            (&[6, 136], &[70], false),
+            (&[70, 264], &[6], false),
+            (&[130], &[194], false),
+            (&[194, 258], &[130], false),
         ] {
             assert_eq!(set(have).contains(&set(want)), holds, "{have:?} contains {want:?}");
+        }
+    }
+
+    #[test]
+    fn no_more_room_is_taken_than_the_largest_number_needs() {
+        for (largest, words) in [(0, 0), (127, 0), (128, 1), (191, 1), (192, 2), (1000, 14)] {
+            assert_eq!(set(&[largest]).more.len(), words, "{largest}");
         }
     }
 }

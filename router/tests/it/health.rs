@@ -121,6 +121,8 @@ fn a_failing_probe_puts_the_trial_off() {
     }
     assert_eq!(router.unhealthy(), 1);
     assert_eq!(standing(&router, ids[0], at(9000)).trial_in_ms, Some(5000));
+    router.mark_unhealthy_at(ids[0], at(3000));
+    assert_eq!(standing(&router, ids[0], at(9000)).trial_in_ms, Some(5000), "old news");
 }
 
 #[test]
