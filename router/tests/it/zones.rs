@@ -154,8 +154,11 @@ proptest! {
             let alike = (one.0, one.1) == (other.0, other.1);
             prop_assert!(!alike || one.2 <= other.2, "{:?} before {:?}", one, other);
         }
-        let best = router.rank_at(&["x"], START)[0];
-        let (best, least) = (places[best.get() as usize], places[order[0].get() as usize]);
-        prop_assert_eq!(best, least, "chance is between equals only");
+        // Of more than eight that are alike in this, two are drawn, and the better of them leads.
+        if ids.len() <= 8 || zoned && zones.contains(&"here") {
+            let best = router.rank_at(&["x"], START)[0];
+            let (best, least) = (places[best.get() as usize], places[order[0].get() as usize]);
+            prop_assert_eq!(best, least, "chance is between equals only");
+        }
     }
 }
