@@ -32,17 +32,17 @@ pub(crate) struct Ticks {
 impl Ticks {
     /// For a half-life of a millisecond at least.
     pub(crate) fn new(half_life: Duration) -> Self {
-        let per_age = (u128::from(TICKS) << 64) / half_life.as_nanos().max(u128::from(TICKS) + 1);
-        Self { per_age: per_age as u64 }
+        let half_life = half_life.as_nanos().max(u128::from(TICKS) + 1);
+        // Rounded up, so that an exact number of half-lives is one.
+        Self { per_age: (u128::from(TICKS) << 64).div_ceil(half_life) as u64 }
     }
 
     /// The tick of `now`. Wraps after a million half-lives; a server that is idle for longer than half of that
     /// keeps its last estimate for a while, which does no harm.
     #[inline]
     pub(crate) fn at(self, now: Instant) -> u32 {
-        // Rounded, so that an exact number of half-lives is one.
         let product = u128::from(now.as_nanos()) * u128::from(self.per_age);
-        ((product + (1 << 32)) >> 64) as u32
+        (product >> 64) as u32
     }
 }
 
@@ -180,6 +180,21 @@ mod tests {
         assert_eq!(millis(estimate, ticks.at(start + half_life)), 50.0);
         assert_eq!(millis(estimate, ticks.at(start + half_life * 2)), 25.0);
         assert_eq!(millis(estimate, ticks.at(start - half_life)), 100.0, "an earlier reading");
+    }
+
+    #[test]
+    fn a_half_life_is_as_many_ticks_at_any_time() {
+        for half_life in [1, 7, 4_096, 5_000, 60_000, 3_600_000].map(Duration::from_millis) {
+            let ticks = Ticks::new(half_life);
+            for number in [0_u32, 1, 2, 3, 720, 1_000, 1_000_000] {
+                let now = Instant::from_nanos(0) + half_life * number;
+                assert_eq!(ticks.at(now), TICKS.wrapping_mul(number), "{number} × {half_life:?}");
+                let before = now - Duration::from_nanos(1);
+                assert!(
+                    number == 0 || TICKS.wrapping_mul(number).wrapping_sub(ticks.at(before)) <= 1
+                );
+            }
+        }
     }
 
     #[test]
