@@ -21,7 +21,7 @@ const ONE: u128 = 1 << 62;
 const fn levels() -> [u32; LINES + 1] {
     let mut levels = [0; LINES + 1];
     let mut at = 0;
-    while at < LINES {
+    while at <= LINES {
         // Squaring doubles a logarithm: each time, its next digit stands before the point.
         let (mut rest, mut level, mut digit) = (ONE + ((at as u128) << (62 - LINES_BITS)), 0, 0);
         while digit <= OCTAVE.ilog2() {
@@ -36,7 +36,7 @@ const fn levels() -> [u32; LINES + 1] {
         levels[at] = (level + 1) >> 1; // one digit more, to round by
         at += 1;
     }
-    levels[LINES] = OCTAVE;
+    // The last is the level of 2, each digit of which is a 1: rounded, that is an octave.
     levels
 }
 

@@ -236,3 +236,51 @@ pub(crate) trait Look<'t> {
         get: impl Fn(usize) -> Option<&'t Slot>,
     ) -> Self::Found;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::cell::Cell;
+    use crate::pool::Pool;
+
+    /// What is looked at is as little as will do: a capability that all have is no condition, and of several the rarest
+    /// says where to look.
+    #[test]
+    fn capabilities_are_resolved_to_the_fewest_places() {
+        let pool = Arc::new(Pool::new(&Config::default()));
+        let slot = |(id, capabilities): (u32, &[&'static str])| {
+            let server = Registration::new("s").capabilities(capabilities.iter().copied());
+            let cell = Held::new(Arc::new(Cell::new(pool.clone())));
+            Slot::new(ServerId::new(id), server, false, cell)
+        };
+        let servers: [&[&str]; 3] = [&["all", "two"], &["all", "two", "one"], &["all"]];
+        let table = Table::new((0..).zip(servers).map(slot).collect(), 1);
+        let bit = |name: &str| table.bit(name).unwrap();
+        let places = |required: &[&str]| match table.resolve(required) {
+            Wanted::All => "all".to_owned(),
+            Wanted::Nobody => "nobody".to_owned(),
+            Wanted::One(at) => format!("one {}", at == bit(required[0])),
+            Wanted::Several(at, bits) => {
+                let name = ["all", "two", "one"].into_iter().find(|name| bit(name) == at).unwrap();
+                let mut wanted = Bits::default();
+                required.iter().for_each(|name| wanted.insert(bit(name)));
+                assert_eq!(bits, wanted);
+                name.to_owned()
+            }
+        };
+        for (required, expected) in [
+            (&[][..], "all"),
+            (&["all"], "all"),
+            (&["two"], "one true"),
+            (&["none"], "nobody"),
+            (&["two", "none"], "nobody"),
+            (&["one", "two", "all"], "one"),
+            (&["all", "two", "one"], "one"),
+            (&["two", "all"], "two"),
+            (&["all", "two"], "two"),
+        ] {
+            assert_eq!(places(required), expected, "{required:?}");
+        }
+    }
+}

@@ -206,6 +206,20 @@ fn of_up_to_eight_the_best_of_all_leads_and_of_nine_that_of_any_two() {
 }
 
 #[test]
+fn the_worst_of_nine_never_leads_since_no_server_is_drawn_twice() {
+    for worst in 0..9 {
+        let (router, ids) = pool(Config::default(), 9);
+        let worst = ids[worst];
+        ids.iter()
+            .for_each(|id| success(&router, *id, ms(if *id == worst { 100 } else { 1 }), START));
+        for _ in 0..300 {
+            assert_ne!(router.rank_at(&["x"], START)[0], worst);
+            assert_ne!(router.pick_at(&["x"], START).unwrap().server(), worst);
+        }
+    }
+}
+
+#[test]
 fn of_few_among_many_the_best_of_all_leads() {
     let (router, ids) = pool(Config::default(), 40);
     let few: Vec<ServerId> = ids.iter().copied().step_by(3).collect();
