@@ -95,6 +95,21 @@ async fn a_reply_hit_allocates_nothing() {
     assert_eq!(allocations(read), 0);
 }
 
+/// What a fetch for one caller allocates: its slot with the key, the flight, the work in its box. No lists of waiters.
+async fn a_miss_allocates_four_times() {
+    let cache: Cache<u64, u64> = Cache::new(Config::default()).unwrap();
+    for warm in [true, false] {
+        let before = ALLOCATIONS.with(Cell::get);
+        for _ in 0..LOOKS {
+            let fetch = async { Ok::<_, std::io::Error>(1) };
+            let found = cache.entry(7).ttl(std::time::Duration::ZERO).fetch(fetch).await;
+            assert_eq!(found.unwrap().value, 1);
+        }
+        let allocated = ALLOCATIONS.with(Cell::get) - before;
+        assert!(warm || allocated <= 4 * LOOKS, "{allocated} allocations in {LOOKS} misses");
+    }
+}
+
 /// Of small values the most is the cache's own part, which is reckoned and not measured.
 #[test]
 fn the_bytes_that_are_said_are_taken() {
@@ -114,4 +129,5 @@ fn hits_allocate_nothing() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(a_hit_through_get_or_fetch_allocates_nothing());
     runtime.block_on(a_reply_hit_allocates_nothing());
+    runtime.block_on(a_miss_allocates_four_times());
 }
