@@ -18,9 +18,21 @@ pub enum Kind {
         /// When the next attempt may be made.
         retry_after: Duration,
     },
-    /// A rate limit of ours is reached.
+    /// A rate limit of ours, for a server as a whole, is reached.
     #[error("rate limit reached")]
     RateLimited {
+        /// When the call would be admitted.
+        retry_after: Duration,
+    },
+    /// A rate limit of ours for one tool is reached; other tools of the server may be called.
+    #[error("rate limit of the tool reached")]
+    ToolRateLimited {
+        /// When the call would be admitted.
+        retry_after: Duration,
+    },
+    /// A rate limit of ours for one user is reached; others are not limited by it.
+    #[error("rate limit of the user reached")]
+    UserRateLimited {
         /// When the call would be admitted.
         retry_after: Duration,
     },
@@ -87,6 +99,8 @@ impl Kind {
         match self {
             Self::CircuitOpen { .. } => "circuit_open",
             Self::RateLimited { .. } => "rate_limited",
+            Self::ToolRateLimited { .. } => "tool_rate_limited",
+            Self::UserRateLimited { .. } => "user_rate_limited",
             Self::Overloaded => "overloaded",
             Self::NoServer => "no_server",
             Self::NotFound => "not_found",
@@ -109,12 +123,22 @@ impl Kind {
     #[must_use]
     pub fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::CircuitOpen { retry_after } | Self::RateLimited { retry_after } => {
-                Some(retry_after)
-            }
+            Self::CircuitOpen { retry_after }
+            | Self::RateLimited { retry_after }
+            | Self::ToolRateLimited { retry_after }
+            | Self::UserRateLimited { retry_after } => Some(retry_after),
             Self::Throttled { retry_after } => retry_after,
             _ => None,
         }
+    }
+
+    /// Whether a rate limit of ours refused: of a server, a tool or a user.
+    #[must_use]
+    pub fn is_rate_limit(self) -> bool {
+        matches!(
+            self,
+            Self::RateLimited { .. } | Self::ToolRateLimited { .. } | Self::UserRateLimited { .. }
+        )
     }
 
     /// Whether this side refused, so that nothing can be concluded about the server.
@@ -124,6 +148,8 @@ impl Kind {
             self,
             Self::CircuitOpen { .. }
                 | Self::RateLimited { .. }
+                | Self::ToolRateLimited { .. }
+                | Self::UserRateLimited { .. }
                 | Self::Overloaded
                 | Self::NoServer
                 | Self::NotFound

@@ -46,10 +46,12 @@ pub enum Event<'a> {
         /// The new state: `closed`, `open`, `half_open`.
         state: &'static str,
     },
-    /// A server's limit refused a call.
+    /// A rate limit at a server refused a call.
     Limited {
         /// The server.
         server: ServerRef<'a>,
+        /// Whose limit it was: `server`, `tool`, `user`.
+        scope: &'static str,
         /// When it would be admitted.
         retry_after: Duration,
     },

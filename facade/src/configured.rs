@@ -117,19 +117,8 @@ fn member(config: &Config, server: &config::Server) -> Member {
     if let Some(host) = host(server) {
         member = member.host(host);
     }
-    if let Setting::On(given) = policies.rate_limit {
-        let mut limit = toolweir_ratelimit::Config::default();
-        if let Some(rate) = given.requests_per_second {
-            limit = limit.requests_per_second(rate);
-        }
-        if let Some(burst) = given.burst {
-            limit = limit.burst(burst.get());
-        }
-        if let Some(wait) = given.max_wait {
-            limit = limit.max_wait(wait);
-        }
-        member.limit = Some(limit);
-    }
+    member.limit = limit(policies.rate_limit);
+    member.user_limit = limit(policies.rate_limit_per_user);
     if let Setting::On(given) = policies.concurrency {
         member.concurrency = Some(gate(&given));
     }
@@ -169,6 +158,12 @@ fn member(config: &Config, server: &config::Server) -> Member {
         if let Some(ttl) = policy.ttl {
             member = member.tool_ttl(tool.clone(), ttl);
         }
+        if let Some(limit) = limit(policy.rate_limit) {
+            member = member.tool_rate_limit(tool.clone(), limit);
+        }
+        if let Some(limit) = limit(policy.rate_limit_per_user) {
+            member = member.tool_rate_limit_per_user(tool.clone(), limit);
+        }
     }
     member
 }
@@ -178,6 +173,22 @@ fn host(server: &config::Server) -> Option<Arc<str>> {
     let Some(Transport::Http(http)) = &server.transport else { return None };
     let uri: http::Uri = http.url.value().parse().ok()?;
     Some(uri.authority()?.as_str().to_ascii_lowercase().into())
+}
+
+/// A rate limit that is on.
+fn limit(setting: Setting<config::RateLimit>) -> Option<toolweir_ratelimit::Config> {
+    let Setting::On(given) = setting else { return None };
+    let mut limit = toolweir_ratelimit::Config::default();
+    if let Some(rate) = given.requests_per_second {
+        limit = limit.requests_per_second(rate);
+    }
+    if let Some(burst) = given.burst {
+        limit = limit.burst(burst.get());
+    }
+    if let Some(wait) = given.max_wait {
+        limit = limit.max_wait(wait);
+    }
+    Some(limit)
 }
 
 fn gate(given: &config::Concurrency) -> toolweir_ratelimit::GateConfig {

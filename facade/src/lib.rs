@@ -21,7 +21,7 @@ pub use self::{
     isolated::Isolation,
     orchestrator::{
         BuildError, Builder, Candidate, Effects, Explained, Member, Occupancy, Orchestrator,
-        PoolReport, Readiness, Reloaded, Rule, ServerReport, Standing,
+        PoolReport, RateLimit, Readiness, Reloaded, Rule, ServerReport, Standing,
     },
     pages::pages,
     pools::{Equivalent, Pool, PooledTool},

@@ -12,7 +12,7 @@ use crate::slot::{Family, lock};
 pub(crate) struct ServerState {
     in_flight: AtomicI64,
     abandoned: AtomicU64,
-    limited: AtomicU64,
+    limited: [AtomicU64; 3],
     up: AtomicU8,
     breaker: AtomicU8,
     transitions: [AtomicU64; 3],
@@ -21,6 +21,8 @@ pub(crate) struct ServerState {
 
 /// A breaker's states, in the order in which they are counted.
 pub(crate) const BREAKER_STATES: [&str; 3] = ["closed", "open", "half_open"];
+/// Whose limit refused a call, in the order in which that is counted.
+const LIMIT_SCOPES: [&str; 3] = ["server", "tool", "user"];
 /// More labels than [`toolweir_core::Outcome::label`] has.
 const MAX_LABELS: usize = 64;
 
@@ -29,7 +31,7 @@ impl ServerState {
         Self {
             in_flight: AtomicI64::new(0),
             abandoned: AtomicU64::new(0),
-            limited: AtomicU64::new(0),
+            limited: [const { AtomicU64::new(0) }; 3],
             up: AtomicU8::new(0),
             breaker: AtomicU8::new(0),
             transitions: [const { AtomicU64::new(0) }; 3],
@@ -62,7 +64,10 @@ impl ServerState {
                 .collect(),
             in_flight: self.in_flight.load(Relaxed).max(0) as u64,
             abandoned: self.abandoned.load(Relaxed),
-            limited: self.limited.load(Relaxed),
+            limited: LIMIT_SCOPES
+                .into_iter()
+                .zip(self.limited.iter().map(|count| count.load(Relaxed)))
+                .collect(),
             errors: lock(&self.outcomes).clone(),
         }
     }
@@ -82,8 +87,8 @@ pub struct ServerEvents {
     pub in_flight: u64,
     /// Calls that their caller left; they are neither successes nor failures.
     pub abandoned: u64,
-    /// Calls that its rate limit refused.
-    pub limited: u64,
+    /// How often a rate limit refused a call: its own (`server`), a tool's, a user's.
+    pub limited: Vec<(&'static str, u64)>,
     /// How often calls ended in each way but success.
     pub errors: Vec<(&'static str, u64)>,
 }
@@ -181,8 +186,10 @@ impl Observer for Recorder {
                     server.state.transitions[index].fetch_add(1, Relaxed);
                 }
             }),
-            Event::Limited { server, .. } => table.server(server.name, now, |server| {
-                server.state.limited.fetch_add(1, Relaxed);
+            Event::Limited { server, scope, .. } => table.server(server.name, now, |server| {
+                if let Some(index) = LIMIT_SCOPES.iter().position(|known| known == scope) {
+                    server.state.limited[index].fetch_add(1, Relaxed);
+                }
             }),
             Event::Cache { result } => self.shared.cache.count(*result),
             _ => {}

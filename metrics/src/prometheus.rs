@@ -233,8 +233,11 @@ fn upstreams(encoder: &mut DescriptorEncoder<'_>, servers: &Servers<'_>) -> fmt:
     });
     let name = ("toolweir_upstream_errors", "Calls that failed, by how", MetricType::Counter);
     family(encoder, name, errors)?;
-    let limited = servers.iter().map(|(name, events)| {
-        (vec![("decision", "refused"), ("scope", "server"), ("server", *name)], events.limited)
+    let limited = servers.iter().flat_map(|(name, events)| {
+        let line = |(scope, count): &(&'static str, u64)| {
+            (vec![("decision", "refused"), ("scope", *scope), ("server", *name)], *count)
+        };
+        events.limited.iter().map(line)
     });
     let name = ("toolweir_ratelimit_decisions", "Calls that a limit refused", MetricType::Counter);
     family(encoder, name, limited)

@@ -62,6 +62,32 @@ pub const LIMITS_MAX: usize = 8;
 /// # Panics
 /// Where there are more limits than [`LIMITS_MAX`].
 pub fn check_all_at(limits: &[(&dyn Limit, u32)], now: Instant) -> Result<(), Refused> {
+    charge_all_at(limits, now).map(drop)
+}
+
+/// [`check_all_at`] for a call that may come to nothing: what it took can be given back.
+///
+/// ```
+/// use toolweir_core::Instant;
+/// use toolweir_ratelimit::{Bucket, Config, Limit, Limiter, charge_all_at};
+///
+/// let users = Limiter::<String>::new(&Config::default().requests_per_second(1.0).burst(1))?;
+/// let (alice, now) = (users.of("alice"), Instant::default());
+/// let limits: [(&dyn Limit, u32); 1] = [(&alice, 1)];
+///
+/// let charge = charge_all_at(&limits, now).expect("it is full");
+/// assert!(charge_all_at(&limits, now).is_err());
+/// charge.give_back(&limits); // the call could not be made
+/// assert!(charge_all_at(&limits, now).is_ok());
+/// # Ok::<(), toolweir_ratelimit::InvalidConfig>(())
+/// ```
+///
+/// # Errors
+/// As [`check_all_at`].
+///
+/// # Panics
+/// As [`check_all_at`].
+pub fn charge_all_at(limits: &[(&dyn Limit, u32)], now: Instant) -> Result<Charge, Refused> {
     assert!(limits.len() <= LIMITS_MAX, "at most {LIMITS_MAX} limits");
     let refused = |limit| move |refusal| Refused { limit, refusal };
     let longest = limits
@@ -89,7 +115,21 @@ pub fn check_all_at(limits: &[(&dyn Limit, u32)], now: Instant) -> Result<(), Re
             }
         }
     }
-    Ok(())
+    Ok(Charge(taken))
+}
+
+/// What one call took of several limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charge([sealed::Taken; LIMITS_MAX]);
+
+impl Charge {
+    /// Gives it back to the limits that it was taken of, given in the same order. Where another call has taken of one of
+    /// them since, what was taken there stays, because that one may have been admitted on the strength of it.
+    pub fn give_back(self, limits: &[(&dyn Limit, u32)]) {
+        for ((limit, _), taken) in limits.iter().zip(self.0).rev() {
+            limit.undo(taken);
+        }
+    }
 }
 
 /// Which of several limits refused, and why.

@@ -37,7 +37,7 @@ mod turn;
 #[cfg(feature = "tower")]
 pub use self::tower::{Admit, LimitError, LimitFuture, LimitLayer, LimitService};
 pub use self::{
-    all::{Keyed, LIMITS_MAX, Limit, Refused, check_all_at},
+    all::{Charge, Keyed, LIMITS_MAX, Limit, Refused, charge_all_at, check_all_at},
     bucket::Bucket,
     config::{Config, InvalidConfig},
     event::Event,

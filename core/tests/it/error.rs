@@ -9,11 +9,13 @@ use toolweir_core::{Delivery, Error, Kind, RawJson};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Every kind with its name, its usual delivery, and whether it is a refusal of ours.
-const KINDS: [(Kind, &str, Delivery, bool); 17] = {
+const KINDS: [(Kind, &str, Delivery, bool); 19] = {
     use Delivery::{Ambiguous, Answered, Unsent};
     [
         (Kind::CircuitOpen { retry_after: SECOND }, "circuit_open", Unsent, true),
         (Kind::RateLimited { retry_after: SECOND }, "rate_limited", Unsent, true),
+        (Kind::ToolRateLimited { retry_after: SECOND }, "tool_rate_limited", Unsent, true),
+        (Kind::UserRateLimited { retry_after: SECOND }, "user_rate_limited", Unsent, true),
         (Kind::Overloaded, "overloaded", Unsent, true),
         (Kind::NoServer, "no_server", Unsent, true),
         (Kind::NotFound, "not_found", Unsent, true),
@@ -53,6 +55,8 @@ fn when_to_try_again_is_told_where_it_is_known() {
     for (kind, retry_after) in [
         (Kind::CircuitOpen { retry_after: SECOND }, Some(SECOND)),
         (Kind::RateLimited { retry_after: SECOND }, Some(SECOND)),
+        (Kind::ToolRateLimited { retry_after: SECOND }, Some(SECOND)),
+        (Kind::UserRateLimited { retry_after: SECOND }, Some(SECOND)),
         (Kind::Throttled { retry_after: Some(SECOND) }, Some(SECOND)),
         (Kind::Throttled { retry_after: None }, None),
         (Kind::Timeout, None),

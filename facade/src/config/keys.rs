@@ -9,8 +9,8 @@ use super::walk::{Walk, span};
 
 /// Has every object that is read key by key; `*` is where any name may stand.
 const SKELETON: &str = r#"{
-  "mcpServers": { "*": { "breaker": {}, "rateLimit": {}, "concurrency": {}, "cache": {}, "retry": {}, "hedge": {}, "isolate": {}, "tools": { "*": { "hints": {} } } } },
-  "toolweir": { "breaker": {}, "rateLimit": {}, "concurrency": {}, "cache": {}, "retry": {}, "hedge": {}, "alerts": { "rules": { "*": {} } },
+  "mcpServers": { "*": { "breaker": {}, "rateLimit": {}, "rateLimitPerUser": {}, "concurrency": {}, "cache": {}, "retry": {}, "hedge": {}, "isolate": {}, "tools": { "*": { "hints": {}, "rateLimit": {}, "rateLimitPerUser": {} } } } },
+  "toolweir": { "breaker": {}, "rateLimit": {}, "rateLimitPerUser": {}, "concurrency": {}, "cache": {}, "retry": {}, "hedge": {}, "alerts": { "rules": { "*": {} } },
     "pools": { "*": { "tools": { "*": { "members": { "*": {} } } } } } },
 }"#;
 

@@ -104,6 +104,8 @@ pub struct Policies {
     pub breaker: Setting<Breaker>,
     /// `rateLimit`: off where not mentioned.
     pub rate_limit: Setting<RateLimit>,
+    /// `rateLimitPerUser`: of each user at each server; off where not mentioned.
+    pub rate_limit_per_user: Setting<RateLimit>,
     /// `concurrency`: off where not mentioned.
     pub concurrency: Setting<Concurrency>,
     /// `cache`: on where not mentioned.
@@ -130,6 +132,16 @@ pub enum Start {
     Lazy,
 }
 
+impl RateLimit {
+    fn over(self, base: Self) -> Self {
+        Self {
+            requests_per_second: self.requests_per_second.or(base.requests_per_second),
+            burst: self.burst.or(base.burst),
+            max_wait: self.max_wait.or(base.max_wait),
+        }
+    }
+}
+
 impl<T: Copy> Setting<T> {
     /// This setting where it says something, `base` where it does not; `merge` joins two that are given.
     #[must_use]
@@ -152,11 +164,10 @@ impl Policies {
                 cooldown: own.cooldown.or(base.cooldown),
                 tool_failures: own.tool_failures.or(base.tool_failures),
             }),
-            rate_limit: self.rate_limit.over(base.rate_limit, |own, base| RateLimit {
-                requests_per_second: own.requests_per_second.or(base.requests_per_second),
-                burst: own.burst.or(base.burst),
-                max_wait: own.max_wait.or(base.max_wait),
-            }),
+            rate_limit: self.rate_limit.over(base.rate_limit, RateLimit::over),
+            rate_limit_per_user: self
+                .rate_limit_per_user
+                .over(base.rate_limit_per_user, RateLimit::over),
             concurrency: self.concurrency.over(base.concurrency, |own, base| Concurrency {
                 max_in_flight: own.max_in_flight.or(base.max_in_flight),
                 adaptive: own.adaptive.or(base.adaptive),
@@ -201,6 +212,7 @@ impl Policies {
         Self {
             breaker: setting(walk, fields.get("breaker"), "breaker", breaker),
             rate_limit: setting(walk, fields.get("rateLimit"), "rateLimit", rate_limit),
+            rate_limit_per_user: per_user(walk, fields),
             concurrency: setting(walk, fields.get("concurrency"), "concurrency", concurrency),
             cache: setting(walk, fields.get("cache"), "cache", cache),
             retry: setting(walk, fields.get("retry"), "retry", retry),
@@ -276,6 +288,26 @@ fn rate_limit(walk: &mut Walk<'_>, object: &Object<'_>) -> RateLimit {
     };
     fields.finish(walk, Severity::Error, "`rateLimit`");
     read
+}
+
+/// `rateLimitPerUser`, of a server or a tool.
+pub(super) fn per_user(walk: &mut Walk<'_>, fields: &mut Fields<'_, '_>) -> Setting<RateLimit> {
+    setting(walk, fields.get("rateLimitPerUser"), "rateLimitPerUser", prompt_limit)
+}
+
+/// `rateLimit` of a tool.
+pub(super) fn of_tool(walk: &mut Walk<'_>, fields: &mut Fields<'_, '_>) -> Setting<RateLimit> {
+    setting(walk, fields.get("rateLimit"), "rateLimit", prompt_limit)
+}
+
+/// A limit that is not waited for: whoever waited at one would keep a place at the server's own.
+fn prompt_limit(walk: &mut Walk<'_>, object: &Object<'_>) -> RateLimit {
+    let fields = Fields::new(object);
+    if let Some(at) = fields.key("maxWaitMs") {
+        walk.error(at, "only the limit of a whole server is waited for")
+            .help("remove `maxWaitMs`: who is at this limit is told when to come again");
+    }
+    rate_limit(walk, object)
 }
 
 fn concurrency(walk: &mut Walk<'_>, object: &Object<'_>) -> Concurrency {

@@ -8,7 +8,7 @@ use jsonc_parser::ast::{ObjectProp, Value};
 use toolweir_core::Hints;
 
 use super::diagnostics::Severity;
-use super::policies::{DAY, Policies, Setting, positive};
+use super::policies::{self, DAY, Policies, RateLimit, Setting, positive};
 use super::source::Place;
 use super::transport::{self, Transport};
 use super::walk::{Fields, Walk, clean, span};
@@ -59,6 +59,10 @@ pub struct ToolPolicy {
     pub hints: Hints,
     /// `ttlMs`: its results are kept for so long.
     pub ttl: Option<Duration>,
+    /// `rateLimit`: of all calls of it.
+    pub rate_limit: Setting<RateLimit>,
+    /// `rateLimitPerUser`: of each user's calls of it.
+    pub rate_limit_per_user: Setting<RateLimit>,
 }
 
 /// What `isolate` says.
@@ -241,6 +245,8 @@ fn tools(walk: &mut Walk<'_>, value: &Value<'_>) -> Vec<(String, ToolPolicy)> {
         let policy = ToolPolicy {
             hints: fields.get("hints").map(|value| hints(walk, value)).unwrap_or_default(),
             ttl: fields.get("ttlMs").and_then(|value| walk.millis(value, "ttlMs", 1..=365 * DAY)),
+            rate_limit: policies::of_tool(walk, &mut fields),
+            rate_limit_per_user: policies::per_user(walk, &mut fields),
         };
         fields.finish(walk, Severity::Error, &format!("`tools.{}`", clean(name)));
         tools.push((name.to_owned(), policy));

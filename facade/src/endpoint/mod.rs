@@ -4,6 +4,7 @@ mod alive;
 mod breakers;
 mod budget;
 mod flight;
+mod limits;
 mod origin;
 mod panics;
 mod turn;
@@ -16,15 +17,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use toolweir_core::{
-    Call, Clock, Error, Event, Hints, Instant, Kind, Observer, Outcome, Permit, Principal, Reply,
-    Server, ServerId, ServerInfo, ServerRef, TokioClock,
+    Call, Clock, Error, Hints, Instant, Kind, Observer, Outcome, Principal, Reply, Server,
+    ServerId, ServerInfo, ServerRef, TokioClock,
 };
-use toolweir_ratelimit::{Bucket, Gate};
+use toolweir_ratelimit::Gate;
 
 use self::alive::Alive;
 pub(crate) use self::breakers::Breakers;
 pub(crate) use self::budget::Budget;
 use self::flight::Flight;
+pub(crate) use self::limits::{Limits, Scope, ToolLimits};
 pub(crate) use self::origin::{Around, Origin};
 pub(crate) use self::panics::{bounded, caught};
 pub(crate) use self::turn::Turn;
@@ -98,9 +100,8 @@ pub(crate) struct Settings {
     /// What the configuration says of single tools.
     pub(crate) tools: Vec<(String, ToolRule)>,
     pub(crate) breakers: Breakers,
-    pub(crate) bucket: Option<Bucket>,
-    /// How long a call waits for its turn where no other server can answer.
-    pub(crate) max_wait: Duration,
+    /// How many calls there may be in a time: of all, of single tools, of each user.
+    pub(crate) limits: Limits,
     /// How many calls it has at once.
     pub(crate) gate: Option<Gate<Principal>>,
     /// How long it may be silent.
@@ -212,17 +213,13 @@ impl Endpoint {
             .admit(call, now)
             .map_err(|error| error.server(self.name.clone()))?;
         let place = self.place(&mut turn, now)?;
-        let limit = match &self.settings.bucket {
-            Some(bucket) if !turn.charged => {
-                let permit = Permit::acquire(bucket, call, now);
-                Some(permit.map_err(|kind| self.limited(kind, observers, now))?)
-            }
-            _ => None,
-        };
+        let charged = self.charge(call, &mut turn, observers, now)?;
         // Nothing that may have effects finds out whether a server is well again.
         let now = if admitted.is_on_trial && !call.hints.is_read_only() {
             if let Err(error) = self.is_there().await {
-                admitted.settle(&Outcome::NotSent(error.kind()), Some(&error), TokioClock.now());
+                let (outcome, now) = (Outcome::NotSent(error.kind()), TokioClock.now());
+                admitted.settle(&outcome, Some(&error), now);
+                charged.settle(call, &outcome, now);
                 return Err(error);
             }
             TokioClock.now()
@@ -263,9 +260,7 @@ impl Endpoint {
             outcome => outcome,
         };
         admitted.settle(&outcome, result.as_ref().err(), now);
-        if let Some(limit) = limit {
-            limit.settle(&outcome, now);
-        }
+        charged.settle(call, &outcome, now);
         if let Some(place) = place {
             place.settle(&outcome, now);
         }
@@ -287,14 +282,6 @@ impl Endpoint {
                 .message("it does not answer yet")
                 .caused_by(error)),
         }
-    }
-
-    fn limited(&self, kind: Kind, observers: &[Arc<dyn Observer>], now: Instant) -> Error {
-        let retry_after = kind.retry_after().unwrap_or_default();
-        for observer in observers {
-            observer.on_event(&Event::Limited { server: self.as_ref(), retry_after }, now);
-        }
-        self.refused(kind)
     }
 
     /// A reply says who gave it, under the name that this server has here.

@@ -1,15 +1,20 @@
 //! What a call has waited for, so that it need not ask for it again.
 
-use toolweir_core::{Call, Clock, Error, Instant, Kind, Principal, TokioClock};
+use std::sync::Arc;
+
+use toolweir_core::{Call, Error, Instant, Kind, Principal};
 use toolweir_ratelimit::Place;
 
 use super::Endpoint;
+use super::limits::Beside;
 
 /// What a call holds of a server's limits before it is made; dropped, a place goes to the next.
 #[derive(Default)]
 pub(crate) struct Turn {
-    /// The rate limit has been charged.
+    /// The server's own rate limit has been charged.
     pub(super) charged: bool,
+    /// What was taken of the tool's and the user's limits meanwhile.
+    pub(super) beside: Option<Beside>,
     /// One of the places for calls in flight.
     pub(super) place: Option<Place<Principal>>,
 }
@@ -25,14 +30,10 @@ impl Endpoint {
     ///
     /// # Cancel safety
     /// Dropping the future leaves the line.
-    pub(crate) async fn turn(&self, call: &Call) -> Result<Turn, Error> {
+    pub(crate) async fn turn(self: &Arc<Self>, call: &Call) -> Result<Turn, Error> {
         let deadline = call.deadline.unwrap_or(Instant::FAR_FUTURE);
         let mut turn = Turn::default();
-        if let Some(bucket) = &self.settings.bucket {
-            let latest = deadline.min(TokioClock.now() + self.settings.max_wait);
-            bucket.acquire_by(latest).await.map_err(|refusal| self.refused(refusal.into()))?;
-            turn.charged = true;
-        }
+        turn.wait_for_server(self, call, deadline).await?;
         if let Some(gate) = &self.settings.gate {
             let place = gate.enter_by(&call.client.principal, deadline).await;
             turn.place = Some(place.map_err(|refusal| self.refused(refusal.into()))?);
@@ -43,7 +44,7 @@ impl Endpoint {
     /// Whether `error` is the word of a limit of ours at this server, so that waiting for a turn may help.
     pub(crate) fn has_turns_for(&self, error: &Error) -> bool {
         match error.kind() {
-            Kind::RateLimited { .. } => self.settings.bucket.is_some(),
+            Kind::RateLimited { .. } => self.settings.limits.server.is_some(),
             Kind::Overloaded => self.settings.gate.is_some(),
             _ => false,
         }

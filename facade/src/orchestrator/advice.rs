@@ -71,6 +71,8 @@ fn is_the_servers_fault(error: &Error) -> bool {
             error.kind(),
             ErrorKind::CircuitOpen { .. }
                 | ErrorKind::RateLimited { .. }
+                | ErrorKind::ToolRateLimited { .. }
+                | ErrorKind::UserRateLimited { .. }
                 | ErrorKind::Overloaded
                 | ErrorKind::Unreachable
                 | ErrorKind::Disconnected

@@ -240,7 +240,8 @@ fn may_help(error: &Error, call: &Call) -> bool {
 
 /// Whether the server is there, and has only too much to do.
 fn is_busy(error: &Error) -> bool {
-    matches!(error.kind(), Kind::RateLimited { .. } | Kind::Overloaded | Kind::Throttled { .. })
+    let kind = error.kind();
+    kind.is_rate_limit() || matches!(kind, Kind::Overloaded | Kind::Throttled { .. })
 }
 
 fn is_worth_another(error: &Error, method: &Method) -> bool {

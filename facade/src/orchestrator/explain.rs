@@ -7,7 +7,7 @@ use toolweir_core::{Call, Clock, Error, Hints, Method, TokioClock};
 
 use super::{Orchestrator, resolve::Aimed};
 use crate::catalogue::Kind;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Scope};
 use crate::policy::{self, Decision};
 
 /// What would be done with a call: the servers that it would be tried at, best first, and what may be done with it at
@@ -73,6 +73,9 @@ pub struct Candidate {
     /// The tool's own breaker, where something is known of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_breaker: Option<&'static str>,
+    /// The rate limits that hold for it there, the narrowest first; it takes a little of each, or nothing of any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<RateLimit>,
     /// Whether each client has an instance of its own there.
     pub isolated: bool,
     /// Whether the server's own annotations are believed.
@@ -83,6 +86,21 @@ pub struct Candidate {
     pub believed: Effects,
     /// What may be done with the call there.
     pub rules: Vec<Rule>,
+}
+
+/// A rate limit that holds for a call.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RateLimit {
+    /// Whose it is: `server`, `tool`, `each user`, `each user at this tool`.
+    pub of: &'static str,
+    /// The lasting rate.
+    pub requests_per_second: f64,
+    /// How many calls may come at once.
+    pub burst: u32,
+    /// How long a call waits for its turn, in milliseconds; absent where it is refused at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_wait_ms: Option<u64>,
 }
 
 /// What is known of a tool's effects; what is absent is not known, and the worst is assumed.
@@ -181,6 +199,7 @@ fn candidate(
             .filter(|_| call.method == Method::TOOLS_CALL)
             .and_then(|tool| endpoint.settings.breakers.of_tool(tool))
             .map(toolweir_breaker::State::name),
+        limits: endpoint.settings.limits.said(call).into_iter().map(limit).collect(),
         isolated: endpoint.settings.isolated.is_some(),
         trusted: endpoint.settings.trusted,
         claimed: claimed.map(|item| item.claimed.into()).unwrap_or_default(),
@@ -192,6 +211,32 @@ fn candidate(
             rule("repeated", policy::repeat(call)),
             rule("moved", policy::elsewhere(call)),
         ],
+    }
+}
+
+fn limit((scope, config): (Scope, &toolweir_ratelimit::Config)) -> RateLimit {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a limit that is there was validated: its rate is from 0 to 1e9"
+    )]
+    let rounded_up = config.requests_per_second.ceil() as u32;
+    let waits = (scope == Scope::Server).then_some(config.max_wait);
+    RateLimit {
+        of: scope.words(),
+        requests_per_second: config.requests_per_second,
+        burst: config.burst.unwrap_or(rounded_up),
+        max_wait_ms: waits.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+impl fmt::Display for RateLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} a second, {} at once", self.of, self.requests_per_second, self.burst)?;
+        match self.max_wait_ms {
+            Some(wait) => write!(f, ", waits for {wait} ms"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -257,6 +302,9 @@ impl fmt::Display for Candidate {
             if let Some(tool) = self.tool_breaker {
                 write!(f, "; the tool's own {}", tool.replace('_', "-"))?;
             }
+        }
+        for (place, limit) in self.limits.iter().enumerate() {
+            write!(f, "\n   {:<8}  {limit}", if place == 0 { "limits" } else { "" })?;
         }
         if self.isolated {
             f.write_str("\n   isolated  each client has an instance of its own")?;

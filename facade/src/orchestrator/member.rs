@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use toolweir_core::{Hints, Server};
 
-use crate::endpoint::{Origin, ToolRule};
+use crate::endpoint::{Origin, ToolLimits, ToolRule};
 use crate::isolated::{Isolated, Isolation};
 
 /// The deadline of a call where nothing else is said.
@@ -33,6 +33,8 @@ pub struct Member {
     pub(crate) tool_failures: u32,
     pub(crate) host: Option<Arc<str>>,
     pub(crate) limit: Option<toolweir_ratelimit::Config>,
+    pub(crate) user_limit: Option<toolweir_ratelimit::Config>,
+    pub(crate) tool_limits: BTreeMap<String, ToolLimits>,
     pub(crate) concurrency: Option<toolweir_ratelimit::GateConfig>,
     pub(crate) timeout: Duration,
     pub(crate) ttl: Option<Duration>,
@@ -65,6 +67,8 @@ impl Member {
             tool_failures: TOOL_FAILURES,
             host: None,
             limit: None,
+            user_limit: None,
+            tool_limits: BTreeMap::new(),
             concurrency: None,
             timeout: TIMEOUT,
             ttl: None,
@@ -240,6 +244,41 @@ impl Member {
     #[must_use]
     pub fn tool_hints(mut self, tool: impl Into<String>, hints: Hints) -> Self {
         self.tools.entry(tool.into()).or_default().hints = hints;
+        self
+    }
+
+    /// A rate limit for each user ([`Principal`](toolweir_core::Principal)) at this server; `None`: no limit. Who is at it
+    /// is refused at once, and told when to come again: nothing waits, whatever `max_wait` says.
+    #[must_use]
+    pub fn rate_limit_per_user(
+        mut self,
+        config: impl Into<Option<toolweir_ratelimit::Config>>,
+    ) -> Self {
+        self.user_limit = config.into();
+        self
+    }
+
+    /// A rate limit for all calls of one tool, by the server's own name for it. As
+    /// [`rate_limit_per_user`](Self::rate_limit_per_user), it is not waited for. A call takes a little of all limits that
+    /// hold for it, or nothing of any.
+    #[must_use]
+    pub fn tool_rate_limit(
+        mut self,
+        tool: impl Into<String>,
+        config: toolweir_ratelimit::Config,
+    ) -> Self {
+        self.tool_limits.entry(tool.into()).or_default().all = Some(config);
+        self
+    }
+
+    /// A rate limit for each user at one tool.
+    #[must_use]
+    pub fn tool_rate_limit_per_user(
+        mut self,
+        tool: impl Into<String>,
+        config: toolweir_ratelimit::Config,
+    ) -> Self {
+        self.tool_limits.entry(tool.into()).or_default().user = Some(config);
         self
     }
 

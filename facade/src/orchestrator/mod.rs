@@ -50,7 +50,7 @@ use toolweir_wire::Watchdog;
 use self::dispatch::{Bound, Route};
 pub use self::{
     builder::{BuildError, Builder},
-    explain::{Candidate, Effects, Explained, Rule},
+    explain::{Candidate, Effects, Explained, RateLimit, Rule},
     member::Member,
     pools::PoolReport,
     reload::Reloaded,

@@ -2,18 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use toolweir_breaker::{Breaker, Breakers as Keyed};
 use toolweir_core::{Clock, Event, Observer, Server, ServerId, ServerInfo, ServerRef, TokioClock};
-use toolweir_ratelimit::{Bucket, Gate};
+use toolweir_ratelimit::Gate;
 use toolweir_router::{Registration, Router};
 
 use super::builder::{BuildError, setting};
 use super::member::Member;
 use crate::catalogue::{Listing, Place};
 use crate::configured::Reached;
-use crate::endpoint::{Around, Breakers, Endpoint, Origin, Settings};
+use crate::endpoint::{Around, Breakers, Endpoint, Limits, Origin, Settings};
 
 /// One server's step.
 pub(super) enum Step {
@@ -71,8 +70,7 @@ impl Step {
             Some(config) => breakers(&member, config, hosts).map_err(setting(&name, "breaker"))?,
             None => Breakers::default(),
         };
-        let max_wait = member.limit.as_ref().map_or(Duration::ZERO, |config| config.max_wait);
-        let bucket = member.limit.map(|config| Bucket::with_clock(&config, Arc::new(TokioClock)));
+        let limits = Limits::new(member.limit, member.user_limit, member.tool_limits);
         let gate = member.concurrency.map(|config| Gate::with_clock(&config, Arc::new(TokioClock)));
         let settings = Settings {
             capabilities: member.capabilities,
@@ -80,8 +78,7 @@ impl Step {
             trusted: member.trusted,
             tools: member.tools.into_iter().collect(),
             breakers,
-            bucket: bucket.transpose().map_err(setting(&name, "rateLimit"))?,
-            max_wait,
+            limits: limits.map_err(setting(&name, "rateLimit"))?,
             gate: gate.transpose().map_err(setting(&name, "concurrency"))?,
             timeout: member.timeout,
             ttl: member.ttl,
@@ -167,6 +164,8 @@ fn terms(member: &Member) -> String {
         tool_failures,
         host,
         limit,
+        user_limit,
+        tool_limits,
         concurrency,
         timeout,
         ttl,
@@ -179,11 +178,12 @@ fn terms(member: &Member) -> String {
         idle_stop,
         zone,
     } = member;
+    let limits = (limit, user_limit, tool_limits);
     let guards = (
         breaker,
         tool_failures,
         host,
-        limit,
+        limits,
         concurrency,
         timeout,
         attempts,

@@ -390,7 +390,8 @@ impl Supervisor {
         match error.kind() {
             Kind::Protocol { .. } => return true, // an answer
             // Says nothing: it, or this side, has too much to do.
-            Kind::Throttled { .. } | Kind::RateLimited { .. } | Kind::Overloaded => return false,
+            Kind::Throttled { .. } | Kind::Overloaded => return false,
+            kind if kind.is_rate_limit() => return false,
             Kind::Timeout => {
                 seen.missed += 1;
                 let is_busy = vitals.in_flight() > 0 && seen.missed < BUSY_PROBES;

@@ -129,7 +129,8 @@ fn our_keys_of_a_server_are_read() {
     let server = server(
         r#""command":"c","capabilities":["github","x"],"prefix":"gh","trusted":true,"disabled":true,
            "breaker":{"failures":3},"rateLimit":false,"cache":true,"timeoutMs":5,
-           "tools":{"get":{"hints":{"readOnly":true,"idempotent":false,"destructive":false,"openWorld":true},"ttlMs":9}}"#,
+           "tools":{"get":{"hints":{"readOnly":true,"idempotent":false,"destructive":false,"openWorld":true},"ttlMs":9,
+           "rateLimit":{"requestsPerSecond":2},"rateLimitPerUser":true}}"#,
     );
     assert_eq!(server.capabilities, ["github", "x"]);
     assert_eq!((server.prefix.as_str(), server.trusted, server.disabled), ("gh", true, true));
@@ -140,6 +141,10 @@ fn our_keys_of_a_server_are_read() {
     assert_eq!(server.policies.timeout, Some(Duration::from_millis(5)));
     let (name, tool) = &server.tools[0];
     assert_eq!((name.as_str(), tool.ttl), ("get", Some(Duration::from_millis(9))));
+    let Setting::On(limit) = tool.rate_limit else { panic!("{tool:?}") };
+    assert_eq!((limit.requests_per_second, limit.burst), (Some(2.0), None));
+    assert_eq!(tool.rate_limit_per_user, Setting::On(RateLimit::default()));
+    assert_eq!(server.policies.rate_limit_per_user, Setting::Inherit);
     let hints = tool.hints;
     assert_eq!((hints.read_only, hints.idempotent), (Some(true), Some(false)));
     assert_eq!((hints.destructive, hints.open_world), (Some(false), Some(true)));

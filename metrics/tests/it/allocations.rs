@@ -96,7 +96,7 @@ fn hearing_events_allocates_nothing_once_warm() {
             recorder.on_event(&Event::CallEnd(end), now);
             recorder.on_event(&Event::Breaker { server, state: "open" }, now);
             recorder.on_event(&Event::Health { server, healthy: false, reason: "gone" }, now);
-            recorder.on_event(&Event::Limited { server, retry_after: elapsed }, now);
+            recorder.on_event(&Event::Limited { server, scope: "tool", retry_after: elapsed }, now);
             recorder.on_event(&Event::Cache { result: toolweir_core::CacheUse::Hit }, now);
             clock.advance(Duration::from_secs(4));
         }

@@ -124,9 +124,15 @@ fn breaker_health_limits_and_cache_are_counted() {
     assert_eq!((events.up, events.breaker), (Some(true), Some("closed")));
     assert_eq!(events.breaker_transitions, [("closed", 1), ("open", 2), ("half_open", 2)]);
     stage.tell(&Event::Health { server, healthy: false, reason: "exit status 1" });
-    stage.tell(&Event::Limited { server, retry_after: Duration::from_secs(1) });
+    stage.tell(&Event::Limited { server, scope: "server", retry_after: Duration::from_secs(1) });
     let events = stage.recorder.server_events("github").unwrap();
-    assert_eq!((events.up, events.limited), (Some(false), 1));
+    for scope in ["user", "user", "nonsense"] {
+        stage.tell(&Event::Limited { server, scope, retry_after: Duration::ZERO });
+    }
+    assert_eq!(events.up, Some(false));
+    assert_eq!(events.limited, [("server", 1), ("tool", 0), ("user", 0)]);
+    let limited = stage.recorder.server_events("github").unwrap().limited;
+    assert_eq!(limited, [("server", 1), ("tool", 0), ("user", 2)]);
     let uses =
         [CacheUse::Hit, CacheUse::Miss, CacheUse::Stale, CacheUse::Coalesced, CacheUse::Bypass];
     for (times, result) in (1..).zip(uses) {

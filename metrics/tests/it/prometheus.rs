@@ -37,7 +37,7 @@ fn what_was_heard_is_rendered_under_the_conventions_names() {
     tell(&Event::CallStart(CallStart { server, call: &call }));
     tell(&Event::Breaker { server, state: "open" });
     tell(&Event::Health { server, healthy: false, reason: "" });
-    tell(&Event::Limited { server, retry_after: Duration::ZERO });
+    tell(&Event::Limited { server, scope: "server", retry_after: Duration::ZERO });
     tell(&Event::Cache { result: CacheUse::Hit });
     recorder.record(Operation { name: "a \"b\"\n", ..ok(3) });
     let text = recorder.render();

@@ -34,6 +34,8 @@ fn what(error: &Error) -> String {
     match error.kind() {
         Kind::CircuitOpen { .. } => format!("{it} failed too often and is left alone for now"),
         Kind::RateLimited { .. } => format!("rate limit{} reached", with("of")),
+        Kind::ToolRateLimited { .. } => format!("rate limit of a tool{} reached", with("of")),
+        Kind::UserRateLimited { .. } => format!("your own rate limit{} is reached", with("at")),
         Kind::Overloaded => format!("too many calls at once{}", with("at")),
         Kind::Unreachable => format!("{it} cannot be reached"),
         Kind::Disconnected => format!("the connection to {it} ended before the reply"),

@@ -49,7 +49,7 @@ pub(crate) fn own_error(error: &Error, method: &Method, modern: bool) -> RawJson
             _ => code::METHOD_NOT_FOUND,
         },
         Kind::CircuitOpen { .. } => -31001,
-        Kind::RateLimited { .. } => -31002,
+        kind if kind.is_rate_limit() => -31002,
         Kind::Overloaded => -31003,
         Kind::NoServer => -31004,
         Kind::Unreachable => -31005,
@@ -76,7 +76,9 @@ pub(crate) fn own_error(error: &Error, method: &Method, modern: bool) -> RawJson
             data.insert("server".to_owned(), server.into());
         }
         if let Some(retry_after) = error.kind().retry_after() {
-            let millis = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
+            // Rounded up: a millisecond too early is refused again.
+            let millis = retry_after.as_nanos().div_ceil(1_000_000);
+            let millis = u64::try_from(millis).unwrap_or(u64::MAX);
             data.insert("retryAfterMs".to_owned(), millis.into());
         }
         if !error.alternatives().is_empty() {
@@ -128,6 +130,18 @@ mod tests {
                 -31002,
                 "no",
                 "rate limit of `s` reached; retry in 2.4 s",
+            ),
+            (
+                Kind::ToolRateLimited { retry_after },
+                -31002,
+                "no",
+                "rate limit of a tool of `s` reached; retry in 2.4 s",
+            ),
+            (
+                Kind::UserRateLimited { retry_after },
+                -31002,
+                "no",
+                "your own rate limit at `s` is reached; retry in 2.4 s",
             ),
             (Kind::Overloaded, -31003, "no", "too many calls at once at `s`; retry later"),
             (Kind::NoServer, -31004, "no", "no server can answer this"),

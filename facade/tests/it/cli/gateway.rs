@@ -122,6 +122,51 @@ async fn a_rule_fires_and_ends_in_the_log_and_in_health() {
 }
 
 #[tokio::test]
+async fn a_refusal_says_whose_limit_it_is_and_when_to_come_again() {
+    let config = r#"{
+      "mcpServers": {
+        "hub": { "command": "${PROGRAM}", "args": ["demo-server", "github"],
+                 "rateLimitPerUser": { "requestsPerSecond": 0.01, "burst": 2 },
+                 "tools": { "search_repositories": { "rateLimit": { "requestsPerSecond": 0.02, "burst": 1 } } } }
+      },
+      "toolweir": { "listen": "127.0.0.1:0", "admin": "127.0.0.1:0" }
+    }"#;
+    let gateway = Gateway::start(config, &[]).await;
+    let client = client(&gateway);
+    assert!(search(&client).await.contains("river/weir"));
+    let refused = async |tool: &str, arguments: serde_json::Value| {
+        let call = Call::tool(tool, &arguments.into()).unwrap();
+        let error = client.call(&call.deadline(TokioClock.now() + PATIENCE)).await.unwrap_err();
+        error.rpc().unwrap().get::<serde_json::Value>().unwrap()
+    };
+    let error = refused("hub__search_repositories", json!({ "query": "weir" })).await;
+    assert_eq!(
+        (&error["code"], &error["data"]["kind"]),
+        (&json!(-31002), &json!("tool_rate_limited"))
+    );
+    let text = error["message"].as_str().unwrap();
+    assert!(
+        text.starts_with("rate limit of a tool of `hub` reached: `search_repositories`; "),
+        "{text}"
+    );
+    let wait = error["data"]["retryAfterMs"].as_u64().unwrap();
+    assert!((30_000..=50_000).contains(&wait), "{error}");
+    let files = json!({ "owner": "river", "repo": "weir", "path": "" });
+    let call = Call::tool("hub__get_file_contents", &files.clone().into()).unwrap();
+    client.call(&call.deadline(TokioClock.now() + PATIENCE)).await.unwrap();
+    let error = refused("hub__get_file_contents", files).await;
+    assert_eq!(error["data"]["kind"], "user_rate_limited", "{error}");
+    let text = error["message"].as_str().unwrap();
+    assert!(text.starts_with("your own rate limit at `hub` is reached; retry in "), "{text}");
+    let metrics = gateway.page("/metrics").await;
+    for scope in ["tool", "user"] {
+        let line = format!("decision=\"refused\",scope=\"{scope}\",server=\"hub\"}} 1\n");
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
+    assert_eq!(gateway.end(TERM).await.exit, 0);
+}
+
+#[tokio::test]
 async fn health_of_nobody_is_unreachable() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{free}");

@@ -8,6 +8,7 @@ mod left;
 mod listeners;
 mod policies;
 mod pools;
+mod quotas;
 mod resting;
 mod routing;
 mod rules;
@@ -67,6 +68,10 @@ const EFFECTS: &[(&str, fn())] = &[
     ("mcpServers.*.rateLimit.burst", policies::a_servers_own_burst_holds),
     ("mcpServers.*.rateLimit.maxWaitMs", policies::a_servers_own_wait_holds),
     ("mcpServers.*.rateLimit.requestsPerSecond", policies::a_servers_own_rate_holds),
+    ("mcpServers.*.rateLimitPerUser", quotas::each_user_has_a_limit),
+    ("mcpServers.*.rateLimitPerUser.burst", quotas::each_user_has_a_limit),
+    ("mcpServers.*.rateLimitPerUser.maxWaitMs", quotas::only_a_servers_own_limit_is_waited_for),
+    ("mcpServers.*.rateLimitPerUser.requestsPerSecond", quotas::each_user_has_a_limit),
     ("mcpServers.*.retry", failing::a_server_can_do_without_a_second_attempt),
     ("mcpServers.*.retry.attempts", failing::a_servers_own_attempts_hold),
     ("mcpServers.*.retry.budgetPercent", failing::a_server_can_do_without_a_second_attempt),
@@ -80,6 +85,20 @@ const EFFECTS: &[(&str, fn())] = &[
     ("mcpServers.*.tools.*.hints.idempotent", tools::an_idempotent_call_is_made_again_elsewhere),
     ("mcpServers.*.tools.*.hints.openWorld", tools::open_world_is_told_to_clients),
     ("mcpServers.*.tools.*.hints.readOnly", tools::only_reads_are_cached),
+    ("mcpServers.*.tools.*.rateLimit", quotas::a_tool_has_a_limit),
+    ("mcpServers.*.tools.*.rateLimit.burst", quotas::a_tool_has_a_limit),
+    ("mcpServers.*.tools.*.rateLimit.maxWaitMs", quotas::only_a_servers_own_limit_is_waited_for),
+    ("mcpServers.*.tools.*.rateLimit.requestsPerSecond", quotas::a_tool_has_a_limit),
+    ("mcpServers.*.tools.*.rateLimitPerUser", quotas::each_user_has_a_limit_at_a_tool),
+    ("mcpServers.*.tools.*.rateLimitPerUser.burst", quotas::each_user_has_a_limit_at_a_tool),
+    (
+        "mcpServers.*.tools.*.rateLimitPerUser.maxWaitMs",
+        quotas::only_a_servers_own_limit_is_waited_for,
+    ),
+    (
+        "mcpServers.*.tools.*.rateLimitPerUser.requestsPerSecond",
+        quotas::each_user_has_a_limit_at_a_tool,
+    ),
     ("mcpServers.*.tools.*.ttlMs", tools::a_tools_own_ttl_holds),
     ("mcpServers.*.trusted", servers::a_trusted_server_is_believed),
     ("mcpServers.*.type", transport::the_type_decides),
@@ -149,6 +168,10 @@ const EFFECTS: &[(&str, fn())] = &[
     ("toolweir.rateLimit.burst", policies::the_burst_holds),
     ("toolweir.rateLimit.maxWaitMs", policies::the_wait_holds),
     ("toolweir.rateLimit.requestsPerSecond", policies::the_rate_holds),
+    ("toolweir.rateLimitPerUser", quotas::each_user_has_a_limit),
+    ("toolweir.rateLimitPerUser.burst", quotas::each_user_has_a_limit),
+    ("toolweir.rateLimitPerUser.maxWaitMs", quotas::only_a_servers_own_limit_is_waited_for),
+    ("toolweir.rateLimitPerUser.requestsPerSecond", quotas::each_user_has_a_limit),
     ("toolweir.retry", failing::the_attempts_hold),
     ("toolweir.retry.attempts", failing::the_attempts_hold),
     ("toolweir.retry.budgetPercent", failing::the_attempts_hold),

@@ -15,6 +15,7 @@ mod links;
 mod lists;
 mod pools;
 mod pressure;
+mod quotas;
 mod reload;
 mod resting;
 mod retries;
