@@ -1,11 +1,12 @@
 //! Remembering MCP replies.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use toolweir_core::{
-    CacheKey, Call, Clock, Error, Fetch, Freshness, Lookup, MonotonicClock, Principal, Reply,
-    Scope, Store,
+    CacheKey, Call, Clock, Error, Fetch, Freshness, Instant, Lookup, MonotonicClock, Principal,
+    Reply, Scope, Store,
 };
 
 use crate::canonical::{Outermost, write};
@@ -20,6 +21,7 @@ use crate::{Builder, Cache, Config, ConfigError, Failure, Fetched, NoKey, Stats}
 /// * A private reply is stored under its principal and reaches nobody else, not even those who wait for the same
 ///   key: under a key without a principal it is neither stored nor shared.
 /// * A public reply fetched for one principal is stored for all.
+/// * A stored reply says how much of its time is left ([`Reply::ttl`]); one that is past it, that none is.
 /// * A reply that asks for input belongs to the call that got it.
 /// * After an authorization error (401, 403, 407) what the principal has stored of the key's group is dropped.
 ///
@@ -55,18 +57,35 @@ pub struct Kept {
     pub reply: Reply,
     /// For whom it was fetched.
     pub owner: Option<Principal>,
+    /// When it was fetched, by the cache's clock. Where that is not known, none of its time is said to be left.
+    pub fetched: Option<Instant>,
 }
 
 impl Kept {
     /// A reply that was fetched for `owner`.
     #[must_use]
     pub fn new(reply: Reply, owner: Option<Principal>) -> Self {
-        Self { reply, owner }
+        Self { reply, owner, fetched: None }
     }
 
-    fn into_reply(self, freshness: Freshness) -> Reply {
+    /// The same reply, fetched at this time.
+    #[must_use]
+    pub fn fetched_at(mut self, at: Instant) -> Self {
+        self.fetched = Some(at);
+        self
+    }
+
+    fn into_reply(self, freshness: Freshness, clock: &dyn Clock) -> Reply {
         let mut reply = self.reply;
         reply.freshness = freshness;
+        reply.ttl = match (reply.ttl, freshness) {
+            (Some(ttl), Freshness::Cached) => Some(
+                self.fetched
+                    .map_or(Duration::ZERO, |fetched| ttl.saturating_sub(clock.now() - fetched)),
+            ),
+            (Some(_), Freshness::Stale) => Some(Duration::ZERO),
+            (ttl, _) => ttl,
+        };
         reply
     }
 }
@@ -104,7 +123,7 @@ impl ReplyCache {
             let shared = shared_key(key)?;
             self.0.get(&shared).filter(|kept| may_have(&shared, kept))
         })?;
-        Some(kept.into_reply(Freshness::Cached))
+        Some(kept.into_reply(Freshness::Cached, &*self.0.shared.clock))
     }
 
     /// The stored reply, fresh or past its time by no more than `staleIfError`: for when no server can be asked.
@@ -115,7 +134,7 @@ impl ReplyCache {
             let shared = shared_key(key)?;
             self.0.stale(&shared).filter(|found| may_have(&shared, &found.value))
         })?;
-        Some(found.value.into_reply(found.freshness))
+        Some(found.value.into_reply(found.freshness, &*self.0.shared.clock))
     }
 
     /// Forgets everything of every group whose name begins with `prefix`.
@@ -151,13 +170,13 @@ impl Store for ReplyCache {
         let shared_key = shared_key(&key).map(|key| self.hashed(key));
         let owner = key.principal.clone();
         let landing = {
-            let shared_key = shared_key.clone();
+            let (shared_key, clock) = (shared_key.clone(), self.0.shared.clock.clone());
             async move {
                 let reply = fetch.await.map_err(Failure::fetch)?;
                 let public = reply.scope == Scope::Public;
                 let ttl = reply.ttl.or(ttl).filter(|_| reply.is_storable());
                 let unshared = reply.input_required || !(public || owner.is_some());
-                let fetched = Fetched::new(Kept { reply, owner });
+                let fetched = Fetched::new(Kept { reply, owner, fetched: Some(clock.now()) });
                 let fetched = match ttl {
                     _ if unshared => fetched.unshared(),
                     Some(ttl) => fetched.ttl(ttl),
@@ -171,7 +190,7 @@ impl Store for ReplyCache {
             key.principal.as_ref().map(|principal| principals_group(&group, principal));
         let entry = self.0.entry(key).group(group).alternate(shared_key).forbids(principals);
         let found = entry.run(landing).await?;
-        Ok(found.value.into_reply(found.freshness))
+        Ok(found.value.into_reply(found.freshness, &*self.0.shared.clock))
     }
 
     fn invalidate(&self, group: &str) {

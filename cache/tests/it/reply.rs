@@ -225,3 +225,30 @@ async fn an_authorization_error_drops_what_the_principal_had() {
     let result = cache.get_or_fetch(at("bob", "one"), ready(Err(outage))).await;
     assert_eq!(result.unwrap().freshness, Freshness::Stale);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_reply_says_what_is_left_of_its_time() {
+    let cache = cache(Config::default().stale_if_error(1_000 * MS));
+    let lookup = || lookup(Some("ann"));
+    let own = || ready(Ok(reply("x", |reply| reply.ttl = Some(60 * MS))));
+    // What is fetched, or shared while it is, has all of it.
+    let (one, other) =
+        tokio::join!(cache.get_or_fetch(lookup(), own()), cache.get_or_fetch(lookup(), own()));
+    let told = |reply: &Reply| (reply.freshness, reply.ttl.map(|ttl| ttl.as_millis()));
+    assert_eq!(told(&one.unwrap()), (Fetched, Some(60)));
+    assert_eq!(told(&other.unwrap()), (Coalesced, Some(60)));
+    advance(25 * MS).await;
+    assert_eq!(told(&cache.get(&lookup().key).unwrap()), (Cached, Some(35)));
+    let hit = cache.get_or_fetch(lookup(), own()).await.unwrap();
+    assert_eq!(told(&hit), (Cached, Some(35)));
+    advance(40 * MS).await;
+    assert_eq!(told(&cache.stale(&lookup().key).unwrap()), (Freshness::Stale, Some(0)));
+    // What has no time of its own, but the lookup's, says nothing.
+    cache.clear();
+    let plain = || ready(Ok(reply("x", |_| ())));
+    for freshness in [Fetched, Cached] {
+        let reply = cache.get_or_fetch(lookup(), plain()).await.unwrap();
+        assert_eq!(told(&reply), (freshness, None));
+        advance(MS).await;
+    }
+}

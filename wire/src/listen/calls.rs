@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use hyper::StatusCode;
-use toolweir_core::{Call, Client, Error, Kind, Method, Peer, RawJson, Reply, Scope};
+use toolweir_core::{Call, Client, Error, Freshness, Kind, Method, Peer, RawJson, Reply, Scope};
 
 use super::front::Front;
 use super::parked;
@@ -121,6 +121,7 @@ fn is_cacheable(method: &Method) -> bool {
 }
 
 /// Adds what 2026-07-28 requires of every result, where the result leaves it out: how long it holds is what the reply says.
+/// Of one that was remembered the server's own word is told less what is over of it; all other bytes stay.
 pub(super) fn modern_result(method: &Method, reply: Reply) -> RawJson {
     let result = reply.result;
     let [mut kind, mut ttl, mut scope] = [false; 3];
@@ -133,10 +134,15 @@ pub(super) fn modern_result(method: &Method, reply: Reply) -> RawJson {
         }
     }
     let is_cacheable = is_cacheable(method) && !reply.input_required;
-    if kind && (!is_cacheable || (ttl && scope)) {
+    let is_remembered = matches!(reply.freshness, Freshness::Cached | Freshness::Stale);
+    let left = reply.ttl.filter(|_| ttl && is_remembered);
+    if kind && (!is_cacheable || (ttl && scope)) && left.is_none() {
         return result;
     }
     let mut edit = result.edit();
+    if let Some(left) = left {
+        edit = edit.set("ttlMs", &RawJson::from(serde_json::Value::from(whole(left.as_millis()))));
+    }
     if !kind {
         edit = edit.set("resultType", &text("complete"));
     }
@@ -183,5 +189,40 @@ fn modern_error(object: RawJson) -> (RawJson, StatusCode) {
             (edited.unwrap_or_else(|_| object.clone()), StatusCode::OK)
         }
         _ => (object, StatusCode::OK),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_remembered_result_is_told_with_what_is_left_and_every_other_byte_as_it_came() {
+        let written = r#"{ "n":1e22,"ttlMs" : 6e4,"x":"\ud800","resultType":"complete",  "cacheScope":"public"}"#;
+        let left = |ms: u64| Some(Duration::from_micros(ms * 1_000 + 999));
+        let told = |ms: &str| written.replace("6e4", ms);
+        for (freshness, ttl, expected) in [
+            (Freshness::Fetched, left(60_000), written.to_owned()),
+            (Freshness::Coalesced, left(60_000), written.to_owned()),
+            (Freshness::Cached, left(41_234), told("41234")),
+            (Freshness::Cached, left(0), told("0")),
+            (Freshness::Stale, Some(Duration::ZERO), told("0")),
+            // The server's word was none that could be understood.
+            (Freshness::Cached, None, written.to_owned()),
+        ] {
+            for method in [Method::RESOURCES_READ, Method::TOOLS_LIST, Method::TOOLS_CALL] {
+                let mut reply = Reply::new(RawJson::new(written).unwrap());
+                (reply.freshness, reply.ttl) = (freshness, ttl);
+                let result = modern_result(&method, reply);
+                assert_eq!(result.as_str(), expected, "{freshness:?} {ttl:?} {method}");
+            }
+        }
+        // Nothing of it is added where the server gave none.
+        let mut plain = Reply::new(RawJson::new(r#"{"resultType":"complete","a":1}"#).unwrap());
+        plain.freshness = Freshness::Cached;
+        let result = modern_result(&Method::TOOLS_CALL, plain);
+        assert_eq!(result.as_str(), r#"{"resultType":"complete","a":1}"#);
     }
 }

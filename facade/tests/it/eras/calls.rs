@@ -76,11 +76,22 @@ async fn a_read_holds_as_long_as_its_server_says() {
             let mut client = gateway.client(kind).await;
             let uri = format!("{server}:a");
             client.listen(&uri).await;
+            let is_modern = client.is_modern;
             let mut reads = async || {
+                let mut left = Vec::new();
                 for _ in 0..2 {
                     let read = client.call("resources/read", json!({ "uri": uri })).await;
                     assert_eq!(read.answer["result"]["from"], server);
+                    left.push(read.answer["result"]["ttlMs"].as_u64());
                 }
+                // The second is told what is left, and a client of the other era what the server said.
+                let [Some(first), Some(second)] = left[..] else {
+                    assert!(!is_modern && !server.ends_with('m'), "{left:?}");
+                    return peer.of("resources/read").len();
+                };
+                let is_less = is_modern && server.ends_with('m');
+                assert_eq!(second < first, is_less, "{}: {left:?}", way(kind, server));
+                assert!(second >= first / 2, "{left:?}");
                 peer.of("resources/read").len()
             };
             let once = if server.ends_with('m') { 1 } else { 2 };
