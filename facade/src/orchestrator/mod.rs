@@ -190,6 +190,9 @@ impl Orchestrator {
     /// Routes a request by its type: finds the capabilities that it needs, the best server that has them, and the
     /// tool there that carries it out.
     ///
+    /// A routed request is nobody's session, so it goes to the best server whatever a sticky pool says: who needs one that
+    /// keeps state calls the pool's tool.
+    ///
     /// # Errors
     /// Fails where the type has no route, where no server has the capabilities (the message names both sides), where
     /// no tool fits the arguments, and as [`call`](Self::call) does.

@@ -1,6 +1,6 @@
 //! Several limits at once: all or nothing.
 
-use toolweir_ratelimit::{Bucket, Limit, Limiter, Refusal, Refused, check_all_at};
+use toolweir_ratelimit::{Bucket, Limit, Limiter, Refusal, Refused, charge_all_at, check_all_at};
 
 use crate::{at, config, ms};
 
@@ -94,5 +94,29 @@ fn a_take_that_others_came_after_is_not_undone() -> Outcome {
     // Key 1 came back with what key 2 had taken, and keeps that.
     assert_eq!(limiter.check_n_at(&1, 3, at(0)), Err(refusal));
     assert_eq!(limiter.check_n_at(&1, 2, at(0)), Ok(()));
+    Ok(())
+}
+
+#[test]
+fn what_came_to_nothing_is_given_back_unless_another_came_after() -> Outcome {
+    let users = Limiter::<String>::new(&config(1.0, 2))?;
+    let server = Bucket::new(&config(1.0, 5))?;
+    let ann = users.of("ann");
+    let limits: [(&dyn Limit, u32); 2] = [(&ann, 1), (&server, 2)];
+    let first = charge_all_at(&limits, at(0))?;
+    first.give_back(&limits);
+    assert_eq!(charge_all_at(&limits, at(0))?, first, "it is as if it had never been");
+    let second = charge_all_at(&limits, at(0))?;
+    first.give_back(&limits);
+    assert!(users.check_at("ann", at(0)).is_err(), "the second may rest on the first");
+    second.give_back(&limits);
+    assert_eq!(users.check_n_at("ann", 1, at(0)), Ok(()));
+    assert!(users.check_at("ann", at(0)).is_err());
+    assert_eq!(server.check_n_at(3, at(0)), Ok(()), "the server's was given back with it");
+    // Of some of the limits alone, in their order.
+    let third = charge_all_at(&[(&users.of("bob") as &dyn Limit, 2), (&server, 0)], at(5_000))?;
+    third.give_back(&[(&users.of("bob"), 2)]);
+    assert_eq!(users.check_n_at("bob", 2, at(5_000)), Ok(()));
+    assert!(server.check_n_at(5, at(5_000)).is_err(), "one of the server's stays taken");
     Ok(())
 }

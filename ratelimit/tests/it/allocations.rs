@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 
-use toolweir_ratelimit::{Bucket, Limiter};
+use toolweir_ratelimit::{Bucket, Limit, Limiter, charge_all_at};
 
 use crate::{at, config};
 
@@ -70,6 +70,10 @@ fn a_check_allocates_nothing() -> Result<(), Box<dyn std::error::Error>> {
             for key in &keys {
                 let _ = limiter.check_at(key, at(round / 10));
                 let _ = limiter.check(key.as_str());
+                let all: [(&dyn Limit, u32); 2] = [(&limiter.of(key), 1), (&bucket, 1)];
+                if let Ok(charge) = charge_all_at(&all, at(round)) {
+                    charge.give_back(&all);
+                }
             }
         }
     });
