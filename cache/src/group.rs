@@ -146,4 +146,24 @@ mod tests {
         groups.invalidate_prefix("g");
         assert!(marks.iter().all(|marks| !marks[0].is_current()));
     }
+
+    /// Where many are in use, it looks for the others each time that twice as many are known.
+    #[test]
+    fn many_in_use_keep_no_others_for_long() {
+        let groups = Groups::default();
+        let mark = |kind: &str, number: u32| groups.mark(&names(&[&format!("{kind}{number}")]));
+        let kept: Vec<_> = (0..300).map(|number| mark("kept", number)).collect();
+        let counts = (0..2_000).map(|number| {
+            mark("unused", number);
+            groups.len()
+        });
+        let counts: Vec<usize> = counts.collect();
+        // The first look, at 256, found all in use, so the next came at 512; it left 300.
+        assert_eq!(counts[..213].last_chunk(), Some(&[511, 512, 301]));
+        assert_eq!(counts[..513].last_chunk(), Some(&[599, 600, 301]));
+        assert!(counts.iter().all(|count| *count <= 600));
+        drop(kept);
+        (0..2_000).for_each(|number| drop(mark("unused", number)));
+        assert!(groups.len() <= SWEEP_FROM, "{}", groups.len());
+    }
 }
