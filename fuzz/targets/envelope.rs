@@ -7,6 +7,8 @@ use toolweir_fuzz::Model;
 use toolweir_wire::fuzzing::{Envelope, envelope};
 
 const DEPTH: usize = 16;
+/// How many messages a batch may hold.
+const BATCH: usize = 1_024;
 
 fuzz_target!(|input: &[u8]| {
     let seen = envelope(input.to_vec().into(), DEPTH);
@@ -19,6 +21,9 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(seen, Envelope::TooDeep);
     } else if text.starts_with('[') {
         let items: Vec<&RawValue> = serde_json::from_str(text).expect("it is an array");
+        if items.len() > BATCH {
+            return assert_eq!(seen, invalid(None));
+        }
         let items = items.into_iter().map(|item| item.get().as_bytes().to_vec().into());
         assert_eq!(seen, Envelope::Batch(items.collect()));
     } else if !text.starts_with('{') {
