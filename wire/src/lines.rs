@@ -1,6 +1,7 @@
 //! Lines of a stdio stream, capped while they are read.
 
 use bytes::{Bytes, BytesMut};
+use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// A line, or that one was too long.
@@ -77,7 +78,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// Cancel-safe: what was read stays in the buffer.
     pub(crate) async fn next(&mut self) -> std::io::Result<Option<Line>> {
         loop {
-            if let Some(end) = self.buffer[self.scanned..].iter().position(|byte| *byte == b'\n') {
+            if let Some(end) = memchr(b'\n', &self.buffer[self.scanned..]) {
                 let line = self.buffer.split_to(self.scanned + end + 1).freeze();
                 self.scanned = 0;
                 let end = line.len() - 1;

@@ -205,3 +205,24 @@ fn a_value_of_the_wrong_shape_is_not_quoted() {
     let missing = raw("{}").get::<Shape>().unwrap_err();
     assert_eq!(missing.to_string(), "not valid JSON: missing field `count` at line 1 column 2");
 }
+
+/// However much looks like nesting in strings or stands side by side, and where exactly the limit is.
+#[test]
+fn depth_is_that_of_the_deepest_value() {
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let beside = format!("[{}]", vec![nested(3); 500].join(","));
+    let in_a_string = format!(r#"{{"a":"{}\"{{"}}"#, "[{".repeat(500));
+    for (text, depth) in [
+        ("7".to_owned(), 0),
+        (nested(1), 1),
+        (nested(100), 100),
+        (nested(120), 120),
+        (beside, 4),
+        (in_a_string, 1),
+        (format!(r#"{{"a":"[","b":{}}}"#, nested(2)), 3),
+    ] {
+        let json = RawJson::new(text.clone()).unwrap();
+        assert!(json.is_within_depth(depth), "{text}");
+        assert!(depth == 0 || !json.is_within_depth(depth - 1), "{text}");
+    }
+}
